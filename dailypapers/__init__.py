@@ -1,0 +1,6 @@
+"""Saved Daily Papers listings in, a published SQLite database out.
+
+The modules stand in the order data flows through them:
+
+captures → readers → merge → tagging, links → schema, database
+"""
