@@ -1,0 +1,95 @@
+"""LaTeX residue into text that people can read and search.
+
+arXiv abstracts are LaTeX; listing pages print them with the dollar signs and some backslashes
+gone. pylatexenc does the converting; what stands here is how the pages' half-LaTeX differs
+from the real thing.
+"""
+
+import re
+from functools import cache
+
+from pylatexenc.latex2text import (
+    LatexNodes2Text,
+    MacroTextSpec,
+    get_default_latex_context_db,
+)
+from pylatexenc.latexwalker import LatexMacroNode
+
+MAX_LATEX = 20_000
+"""Characters; a longer text is no abstract, and converting it would take long."""
+
+_RESIDUE = re.compile(r"[\\{}~$`]|--")
+_FONTS = ["em", "it", "bf", "tt", "sc", "rm", "sl", "sf"]
+_PLAIN = ["mathcal", "mathbf", "mathbb", "mathrm", "mathit", "mathsf", "mathfrak", "mathscr"]
+_ABBREVIATIONS = {"eg": "e.g.", "ie": "i.e.", "etal": "et al.", "etc": "etc.", "vs": "vs."}
+_BRACED = "|".join([*_PLAIN, "sqrt", "frac", "hat", "bar", "tilde", "text"])
+
+# What a page's half-LaTeX means in LaTeX, in the order it is applied.
+_REPAIRS = [
+    # \href{address}{words} was printed as "address{words}", \url{address} likewise
+    (re.compile(r"((?:https?://|github\.com/)[^\s{}]+)\{\1\}"), r"\1"),
+    (re.compile(r"((?:https?://|github\.com/)[^\s{}]+)\{(?!https?://)([^{}]+)\}"), r"\1 (\2)"),
+    # "mathcal{O}": the command lost its backslash, but not its braces
+    (re.compile(rf"(?<![\\A-Za-z])(?={_BRACED})([a-z]+\{{)"), r"\\\1"),
+    # "an object\'s": an escaped apostrophe, not an acute accent
+    (re.compile(r"\\'(?=s\b)"), "'"),
+    # "valued at \1 million": a dollar sign was lost behind its backslash
+    (re.compile(r"\\(?=\d)"), r"\\$"),
+    # signs that LaTeX would act on, meant as themselves
+    (re.compile(r"(?<!\\)([%$&])"), r"\\\1"),
+    # "a ~2% drop" says about; in "RTX~5090" the tilde is a blank, as in LaTeX
+    (re.compile(r"(?<!\S)~|~(?!\S)"), r"\\textasciitilde{}"),
+]
+_MATH_WORDS = [
+    (re.compile(r"(?<=\d)times\b"), "×"),  # "a 2.3times speedup", from 2.3\times
+    (re.compile(r"\{sim\}|\bsim(?=\d)"), "∼"),  # "cost by sim4times", from \sim4\times
+]
+_MATH = re.compile(r"\$([^$]{1,200}?)\$")
+_LOOKS_MATHEMATICAL = re.compile(r"[\\^_{}=]")
+
+
+def make_readable(printed: str) -> str:
+    """The text without LaTeX, on one line; text without LaTeX only has its blanks collapsed."""
+    text = printed
+    for pattern, sign in _MATH_WORDS:
+        text = pattern.sub(sign, text)
+    if _RESIDUE.search(text) and len(text) <= MAX_LATEX:
+        text = _convert_latex(text)
+    return " ".join(text.split())
+
+
+def _convert_latex(text: str) -> str:
+    latex = _MATH.sub(_drop_math_dollars, text)
+    for pattern, repaired in _REPAIRS:
+        latex = pattern.sub(repaired, latex)
+    try:
+        converted: str = _converter().latex_to_text(latex)
+    except RecursionError:  # braces nested hundreds deep: no abstract does that
+        return text
+    return converted
+
+
+def _drop_math_dollars(match: re.Match[str]) -> str:
+    """Dollars around mathematics go; those of "$1 to $2" are money and stay."""
+    return f"{{{match[1]}}}" if _LOOKS_MATHEMATICAL.search(match[1]) else match[0]
+
+
+@cache
+def _converter() -> LatexNodes2Text:
+    context = get_default_latex_context_db()
+    context.set_unknown_macro_spec(MacroTextSpec("", simplify_repl=_name_macro))
+    own = [MacroTextSpec(name, simplify_repl="%s") for name in [*_PLAIN, "url"]]
+    own += [MacroTextSpec(name, simplify_repl=_expand_abbreviation) for name in _ABBREVIATIONS]
+    own += [MacroTextSpec(name, simplify_repl="") for name in _FONTS]
+    own.append(MacroTextSpec("textasciitilde", simplify_repl="~"))
+    context.add_context_category("listing-pages", prepend=True, macros=own)
+    return LatexNodes2Text(latex_context=context, math_mode="text", keep_comments=False)
+
+
+def _name_macro(node: LatexMacroNode) -> str:
+    """A command that nobody defined is usually the method's own name ("we propose \\method")."""
+    return f"{node.macroname}{node.macro_post_space}"
+
+
+def _expand_abbreviation(node: LatexMacroNode) -> str:
+    return f"{_ABBREVIATIONS[node.macroname]}{node.macro_post_space}"

@@ -1,0 +1,42 @@
+import pytest
+
+from dailypapers.readable import make_readable
+
+
+@pytest.mark.parametrize(
+    ("printed", "readable"),
+    [
+        (r"T\"ULU 3", "TÜLU 3"),
+        (r"na\"{\i}vely", "naïvely"),
+        (r"90\% of 5% and R&D \& more", "90% of 5% and R&D & more"),
+        (r"{\em labeled} \textbf{data}", "labeled data"),
+        (r"at \url{https://a.example/b_c}.", "at https://a.example/b_c."),
+        ("https://a.example/b{https://a.example/b}.", "https://a.example/b."),
+        ("https://a.example/b{Page}.", "https://a.example/b (Page)."),
+        (r"we propose \method, and \method builds", "we propose method, and method builds"),
+        (
+            r"quick, \eg, from \eg BERT (\ie, e.g.\ it)",
+            "quick, e.g., from e.g. BERT (i.e., e.g. it)",
+        ),
+        ("S^{2}FT and A^2B", "S^2FT and A^2B"),
+        ("mathcal{O}(n)", "O(n)"),
+        ("a 2.3times speedup, three times", "a 2.3× speedup, three times"),
+        ("RTX~5090, a ~2% drop {x}", "RTX 5090, a ~2% drop x"),
+        (r"$\alpha$-VAE and $\gamma_1$ c", "α-VAE and γ_1 c"),
+        (r"from $1 to $2 {x}, \$3", "from $1 to $2 x, $3"),
+        (r"object\'s", "object's"),
+        ("``soft'' -- dash", "“soft” – dash"),
+        ("  blanks \t and\u00a0more  ", "blanks and more"),
+        ("no LaTeX: 50% of a_b & c", "no LaTeX: 50% of a_b & c"),
+        ("", ""),
+    ],
+)
+def test_latex_becomes_text(printed: str, readable: str) -> None:
+    assert make_readable(printed) == readable
+
+
+@pytest.mark.parametrize(
+    "hostile", ["{" * 5_000, "\\" * 999, "$" * 999, "{\\a" * 2_000, "{" + "x" * 99_999]
+)
+def test_hostile_text_is_survived(hostile: str) -> None:
+    assert isinstance(make_readable(hostile), str)
