@@ -1,0 +1,73 @@
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasette.app import Datasette
+
+from dailypapers.database import write_inspect_data
+
+PROJECT = Path(__file__).parent.parent
+
+Build = Callable[..., subprocess.CompletedProcess[str]]
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Run build.py as a user does, in an empty folder, to `papers.db` there."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, PROJECT / "build.py", *map(str, arguments)]
+        if "--db" not in arguments and "--help" not in arguments:
+            command += ["--db", "papers.db"]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def query(tmp_path: Path) -> Query:
+    """Ask the database that `build` wrote."""
+
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{tmp_path}/papers.db?mode=ro", uri=True)) as connection:
+            return connection.execute(sql).fetchall()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of the sample in listings/."""
+    path = tmp_path_factory.mktemp("sample") / "daily.db"
+    command = [sys.executable, PROJECT / "build.py", "--strict", "--db", path]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return path
+
+
+@pytest.fixture
+async def site(sample: Path) -> Datasette:
+    """The project served as `make serve` does, from the sample."""
+    inspect_file = sample.with_name("inspect-data.json")
+    write_inspect_data(sample, inspect_file)
+    ds = Datasette(
+        immutables=[str(sample)],
+        config_dir=PROJECT,
+        inspect_data=json.loads(inspect_file.read_text()),
+        cors=True,
+    )
+    await ds.invoke_startup()
+    return ds
