@@ -1,0 +1,178 @@
+"""Build the database from saved listing pages: `python build.py [LISTING …]`."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from dailypapers.captures import CaptureError, find_captures, load_capture
+from dailypapers.database import (
+    WriteError,
+    forget_inspect_data,
+    replace_database,
+    write_database,
+    write_inspect_data,
+)
+from dailypapers.listing import Listing, Problem, Severity
+from dailypapers.merge import Catalogue, merge_listings
+from dailypapers.readers import read_listing
+from dailypapers.tagging import VocabularyError, load_vocabulary
+
+PROJECT = Path(__file__).resolve().parent
+SHOWN_PROBLEMS = 20
+"""How many problems of one file are printed; all are in the table `problems`."""
+
+
+@click.command()
+@click.argument("listings", nargs=-1, type=click.Path(path_type=Path), metavar="[LISTING …]")
+@click.option(
+    "--db",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The database to write.  [default: db/daily.db]",
+)
+@click.option(
+    "--year",
+    type=click.IntRange(1991, 2100),
+    help="The year of dates printed without one, where neither page nor file name tell it.",
+)
+@click.option("--strict", is_flag=True, help="Any problem fails the build; the old file stays.")
+def build(listings: tuple[Path, ...], target: Path | None, year: int | None, strict: bool) -> None:
+    """Build a searchable database from saved Daily Papers pages.
+
+    LISTING is a saved page or a folder of them (by default listings/).
+    """
+    target = target or _shorten(PROJECT / "db" / "daily.db")
+    _check_target(target)
+    paths = find_captures(listings or [_shorten(PROJECT / "listings")])
+    catalogue = merge_listings(_read_all(paths, year))
+    _report_problems(catalogue, paths)
+    _report_listings(catalogue)
+    _check_catalogue(catalogue, target, strict)
+    _write(catalogue, target)
+    _say(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB). {_tell_how_to_serve(target)}")
+
+
+def _check_target(target: Path) -> None:
+    """A typing error must not replace a listing with a database."""
+    if target.is_file() and target.stat().st_size:
+        with target.open("rb") as file:
+            if file.read(15) != b"SQLite format 3":
+                raise click.UsageError(f"{target} is not a database; choose another --db")
+
+
+def _read_all(paths: list[Path], year: int | None) -> list[Listing]:
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(paths, label="Reading", file=sys.stderr, hidden=hidden) as bar:
+        return [_read(path, year) for path in bar]
+
+
+def _read(path: Path, year: int | None) -> Listing:
+    try:
+        content = load_capture(path)
+    except CaptureError as error:
+        problem = Problem(None, Severity.ERROR, f"not read: {error}")
+        return Listing(path.name, None, problems=(problem,))
+    return read_listing(path.name, content, year)
+
+
+def _report_problems(catalogue: Catalogue, paths: list[Path]) -> None:
+    """As compilers do: "listings/page.txt:12: warning: …", so that editors can jump there."""
+    shown: Counter[str] = Counter()
+    folders = {path.name: path for path in paths}
+    for key, problem in catalogue.problems:
+        shown[key] += 1
+        if shown[key] <= SHOWN_PROBLEMS:
+            place = f"{folders[catalogue.listings[key].file]}:{problem.line or ''}".rstrip(":")
+            _say(f"{place}: {problem.severity}: {problem.message}")
+    for key, count in shown.items():
+        if count > SHOWN_PROBLEMS:
+            _say(f"{catalogue.listings[key].file}: … and {count - SHOWN_PROBLEMS:,} more problems")
+
+
+def _report_listings(catalogue: Catalogue) -> None:
+    new = Counter(paper.sightings[0].listing_id for paper in catalogue.papers)
+    problems = Counter(key for key, _ in catalogue.problems)
+    for key, listing in catalogue.listings.items():
+        entries = len(listing.entries)
+        _say(
+            f"{listing.file}: {_count(listing.cards, 'card')}, {_count(entries, 'entry')}, "
+            f"{_count(new[key], 'new paper')}, {entries - new[key]:,} repeated, "
+            f"{_count(problems[key], 'problem')}"
+        )
+    listings = catalogue.listings.values()
+    papers = len(catalogue.papers)
+    _say(
+        f"{_count(len(listings), 'file')}: {_count(sum(one.cards for one in listings), 'card')}, "
+        f"{_count(papers, 'paper')}, {sum(len(one.entries) for one in listings) - papers:,} "
+        f"repeated, {_count(len(catalogue.problems), 'problem')}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _check_catalogue(catalogue: Catalogue, target: Path, strict: bool) -> None:
+    """A build without a paper replaces nothing; with --strict, nor does one with a problem."""
+    if not catalogue.papers:
+        if all(listing.sha256 is None for listing in catalogue.listings.values()):
+            raise click.UsageError("no listing to read; name saved pages or a folder of them")
+        raise click.ClickException(f"no paper was read; {target} is left as it was")
+    if strict and catalogue.problems:
+        raise click.ClickException(
+            f"{_count(len(catalogue.problems), 'problem')} and --strict; {target} is left as it was"
+        )
+
+
+def _write(catalogue: Catalogue, target: Path) -> None:
+    """Write the database and, for one in db/, what Datasette wants to know beforehand."""
+    report = _say if sys.stderr.isatty() else _be_silent
+    inspect_file = PROJECT / "inspect-data.json"
+    is_served = target.resolve().parent == PROJECT / "db"
+    try:
+        vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
+        with replace_database(target) as building:
+            write_database(building, catalogue, vocabulary, report)
+            if is_served:
+                forget_inspect_data(target, inspect_file)
+        if is_served:
+            write_inspect_data(target, inspect_file)
+    except (WriteError, VocabularyError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _tell_how_to_serve(target: Path) -> str:
+    default = target.resolve() == PROJECT / "db" / "daily.db"
+    return "Serve it: make serve" if default else f"Serve it: datasette . -i {target} --cors"
+
+
+def _shorten(path: Path) -> Path:
+    """Relative to where the command was called, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _be_silent(message: str) -> None:
+    """Progress is for people at a terminal."""
+
+
+def main() -> None:
+    """Run the command; what is wrong with its use is said in one line."""
+    try:
+        build.main(standalone_mode=False)
+    except click.ClickException as error:
+        _say(f"build.py: {error.format_message()}")
+        sys.exit(error.exit_code)
+    except click.Abort:
+        _say("build.py: stopped; the database is as it was")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,330 @@
+"""The catalogue into a database file, and that file into the place of the old one."""
+
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from .links import find_links
+from .listing import Severity
+from .merge import Catalogue, Paper
+from .schema import FULL_TEXT, STORED_COUNTS, TABLES
+from .tagging import SOURCE, EarnedTag, Tagger, Vocabulary
+
+Row = dict[str, Any]
+Report = Callable[[str], None]
+
+_BATCH = 1_000
+_HASH_SIZE = 256 * 1024 * 1024
+"""Bytes FTS5 may hold before it writes: fewer, larger segments are built in half the time."""
+
+
+class WriteError(Exception):
+    """The database could not be written; the message says why. The old file is untouched."""
+
+
+@contextmanager
+def replace_database(target: Path) -> Iterator[Path]:
+    """A path to build a new file at; when the block ends well, it replaces `target` in one step.
+
+    Raises WriteError where the folder or the disk refuses. Whatever happens, even a
+    kill, `target` is the old file or the new one, whole. A killed build leaves its unfinished
+    file behind, which the next one removes. Builds in one folder wait for each other.
+    """
+    building = target.with_name(f".{target.name}.building")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _lock_folder(target.parent):
+            _remove_unfinished(building)
+            try:
+                yield building
+                _check_database(building)
+                _swap_in(building, target)
+            finally:
+                _remove_unfinished(building)
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WriteError(f"cannot write {target}: {reason}") from error
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder's own lock, which the system lifts even when the process is killed."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_unfinished(building: Path) -> None:
+    for suffix in ("", "-journal"):
+        building.with_name(building.name + suffix).unlink(missing_ok=True)
+
+
+def _check_database(path: Path) -> None:
+    """Raises sqlite3.DatabaseError where SQLite finds the file damaged or a reference broken."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        verdict = connection.execute("pragma integrity_check").fetchone()[0]
+        broken = connection.execute("pragma foreign_key_check").fetchall()
+    finally:
+        connection.close()
+    if verdict != "ok" or broken:
+        raise sqlite3.DatabaseError(f"the new file is damaged: {verdict}, {broken[:3]}")
+
+
+def _swap_in(building: Path, target: Path) -> None:
+    """Put the file in place, on the disk before anybody can open it under its name."""
+    for path in (building, target.parent):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if path is building:
+            building.replace(target)
+
+
+def write_database(
+    path: Path, catalogue: Catalogue, vocabulary: Vocabulary, report: Report = lambda stage: None
+) -> None:
+    """Write all tables, then what needs them whole: counts, indexes, text index, statistics.
+
+    `report` is told each stage as it begins. Raises sqlite3.Error, as on a full disk.
+    """
+    db = Database(path, recursive_triggers=False, execute_plugins=False)
+    try:
+        for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -65536"):
+            db.execute(f"pragma {pragma}")
+        report("writing tables")
+        with db.atomic():
+            _create_tables(db)
+            _save_lookups(db, catalogue, vocabulary)
+            _save_papers(db, catalogue.papers, Tagger(vocabulary))
+            _save_listings(db, catalogue)
+        report("indexing")
+        with db.atomic():
+            _store_counts(db)
+            _create_indexes(db)
+        _index_text(db)
+        db.analyze()
+        db.execute("vacuum")
+    finally:
+        db.close()
+
+
+def _create_tables(db: Database) -> None:
+    """Tables with a key of several columns keep no rowid: a third of the size."""
+    for name, table in TABLES.items():
+        sql = db.create_table_sql(
+            name,
+            dict(table.columns),
+            pk=table.key[0] if len(table.key) == 1 else table.key,
+            foreign_keys=list(table.references),
+            not_null=table.required,
+        )
+        db.execute(sql.rstrip("; \n") + (" WITHOUT ROWID" if len(table.key) > 1 else ""))
+
+
+def _save(db: Database, table: str, rows: Iterator[Row]) -> None:
+    db.table(table).insert_all(rows, batch_size=_BATCH)
+
+
+def _save_lookups(db: Database, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
+    """The tables that papers point at; their counts are stored at the end."""
+    counts = sorted({p.authors_count for p in catalogue.papers if p.authors_count is not None})
+    _save(
+        db,
+        "authors_count",
+        ({"authors_count": n, "label": _label_authors(n), "papers": 0} for n in counts),
+    )
+    _save(
+        db,
+        "organizations",
+        ({"id": key, "name": name, "papers": 0} for key, name in catalogue.organizations.items()),
+    )
+    _save(
+        db,
+        "tags",
+        (
+            {"id": t.slug, "name": t.name, "category": t.group, "description": t.means, "papers": 0}
+            for t in vocabulary.tags
+        ),
+    )
+
+
+def _label_authors(count: int) -> str:
+    return "1 author" if count == 1 else f"{count:,} authors"
+
+
+def _save_papers(db: Database, papers: Sequence[Paper], tagger: Tagger) -> None:
+    earned = {paper.id: tagger.tag(paper.title, paper.abstract) for paper in papers}
+    _save(db, "papers", (_make_paper_row(paper, earned[paper.id]) for paper in papers))
+    _save(
+        db,
+        "paper_tags",
+        (
+            {"paper": key, "tag": tag.slug, "evidence": tag.evidence, "source": SOURCE}
+            for key, tags in earned.items()
+            for tag in sorted(tags, key=lambda tag: tag.slug)
+        ),
+    )
+    _save(
+        db,
+        "links",
+        (
+            {"paper": paper.id, "url": link.url, "kind": link.kind.value}
+            for paper in papers
+            for link in find_links(paper.abstract or "")
+        ),
+    )
+
+
+def _make_paper_row(paper: Paper, earned: Sequence[EarnedTag]) -> Row:
+    days = paper.listed_days
+    return {
+        "id": paper.id,
+        "number": paper.number,
+        "title": paper.title,
+        "abstract": paper.abstract,
+        "published": paper.published,
+        "year": int(paper.published[:4]) if paper.published else None,
+        "authors_count": paper.authors_count,
+        "organization": paper.organization,
+        "comments": paper.comments,
+        "upvotes": paper.upvotes,
+        "arxiv_id": paper.arxiv_id,
+        "url": paper.url,
+        "tags": json.dumps(sorted(tag.slug for tag in earned)),
+        "listed": len(paper.sightings),
+        "first_listed": days[0] if days else None,
+        "last_listed": days[-1] if days else None,
+    }
+
+
+def _save_listings(db: Database, catalogue: Catalogue) -> None:
+    _save(
+        db,
+        "listings",
+        (
+            {
+                **{column: getattr(listing, column) for column in _LISTING_FACTS},
+                "id": key,
+                "entries": len(listing.entries),
+            }
+            for key, listing in catalogue.listings.items()
+        ),
+    )
+    _save(db, "entries", _make_entry_rows(catalogue.papers))
+    _save(db, "problems", _make_problem_rows(catalogue))
+
+
+_LISTING_FACTS = [name for name in TABLES["listings"].columns if name not in ("id", "entries")]
+_ENTRY_FACTS = [
+    name for name in TABLES["entries"].columns if name not in ("id", "listing", "paper")
+]
+
+
+def _make_entry_rows(papers: Sequence[Paper]) -> Iterator[Row]:
+    sightings = ((sighting, paper.id) for paper in papers for sighting in paper.sightings)
+    for sighting, paper_id in sorted(sightings, key=lambda pair: pair[0].number):
+        facts = {column: getattr(sighting.entry, column) for column in _ENTRY_FACTS}
+        yield {"id": sighting.number, "listing": sighting.listing_id, "paper": paper_id, **facts}
+
+
+def _make_problem_rows(catalogue: Catalogue) -> Iterator[Row]:
+    for number, (listing_id, problem) in enumerate(catalogue.problems, 1):
+        yield {
+            "id": number,
+            "listing": listing_id,
+            "line": problem.line,
+            "severity": Severity(problem.severity).value,
+            "message": problem.message,
+            "text": problem.text,
+        }
+
+
+def _store_counts(db: Database) -> None:
+    for statement in STORED_COUNTS:
+        db.execute(statement)
+
+
+def _create_indexes(db: Database) -> None:
+    for name, table in TABLES.items():
+        for column in table.unique:
+            db.table(name).create_index([column], unique=True)
+        for columns in table.indexes:
+            db.table(name).create_index(columns)
+
+
+def _index_text(db: Database) -> None:
+    """Built last and in one go, from the finished rows."""
+    db.execute(FULL_TEXT)
+    db.execute("insert into papers_fts(papers_fts, rank) values ('hashsize', ?)", [_HASH_SIZE])
+    for command in ("rebuild", "optimize"):
+        db.execute("insert into papers_fts(papers_fts) values (?)", [command])
+    db.conn.commit()
+
+
+def write_inspect_data(target: Path, inspect_file: Path) -> None:
+    """Tell Datasette the file's hash and counts, which it would else work out at its start.
+
+    `inspect_file` is the inspect-data.json beside metadata.yml; it may speak of several
+    databases, and keeps what it says of others that still exist.
+    """
+    known = {
+        name: data
+        for name, data in read_inspect_data(inspect_file).items()
+        if name != target.stem and (inspect_file.parent / data["file"]).exists()
+    }
+    known[target.stem] = {
+        "hash": _hash_file(target),
+        "size": target.stat().st_size,
+        "file": os.path.relpath(target, inspect_file.parent),
+        "tables": {name: {"count": count} for name, count in _count_rows(target).items()},
+    }
+    _write_atomically(inspect_file, json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
+def forget_inspect_data(target: Path, inspect_file: Path) -> None:
+    """Drop what is said of `target`, before it changes: no counts are better than old ones."""
+    known = read_inspect_data(inspect_file)
+    if known.pop(target.stem, None):
+        _write_atomically(inspect_file, json.dumps(known, indent=2, sort_keys=True) + "\n")
+
+
+def read_inspect_data(inspect_file: Path) -> dict[str, Mapping[str, Any]]:
+    """What inspect-data.json says, by database name; nothing where it is missing or damaged."""
+    try:
+        known = json.loads(inspect_file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in known.items() if "file" in value}
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.building")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _count_rows(path: Path) -> dict[str, int]:
+    db = Database(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
+    try:
+        return {name: db.table(name).count for name in db.table_names()}
+    finally:
+        db.close()

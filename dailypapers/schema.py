@@ -1,0 +1,170 @@
+"""The tables of the database, a public contract, and what is done to them at the end.
+
+The column names and meanings are described in metadata.yml, which a test holds to this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its columns in order, its key, which columns are never empty, what it refers
+    to (column, table, column there), and the indexes that facets, sorts and look-ups need."""
+
+    columns: Mapping[str, type]
+    key: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    references: tuple[tuple[str, str, str], ...] = ()
+    unique: tuple[str, ...] = ()
+    indexes: tuple[tuple[str, ...], ...] = ()
+
+
+TABLES: Mapping[str, Table] = {
+    "authors_count": Table(
+        {"authors_count": int, "label": str, "papers": int},
+        key=("authors_count",),
+        required=("label", "papers"),
+        indexes=(("papers",),),
+    ),
+    "organizations": Table(
+        {"id": str, "name": str, "papers": int},
+        key=("id",),
+        required=("name", "papers"),
+        indexes=(("papers",),),
+    ),
+    "papers": Table(
+        {
+            "id": str,
+            "number": int,
+            "title": str,
+            "abstract": str,
+            "published": str,
+            "year": int,
+            "authors_count": int,
+            "organization": str,
+            "comments": int,
+            "upvotes": int,
+            "arxiv_id": str,
+            "url": str,
+            "tags": str,
+            "listed": int,
+            "first_listed": str,
+            "last_listed": str,
+        },
+        key=("id",),
+        required=("number", "title", "tags", "listed"),
+        references=(
+            ("authors_count", "authors_count", "authors_count"),
+            ("organization", "organizations", "id"),
+        ),
+        unique=("number", "arxiv_id"),
+        indexes=(
+            ("published",),
+            ("year",),
+            ("authors_count",),
+            ("organization",),
+            ("comments",),
+            ("upvotes",),
+            ("title",),
+            ("listed",),
+            ("first_listed",),
+            ("last_listed",),
+        ),
+    ),
+    "tags": Table(
+        {"id": str, "name": str, "category": str, "description": str, "papers": int},
+        key=("id",),
+        required=("name", "category", "description", "papers"),
+        indexes=(("category",), ("papers",)),
+    ),
+    "paper_tags": Table(
+        {"paper": str, "tag": str, "evidence": str, "source": str},
+        key=("paper", "tag"),
+        required=("paper", "tag", "evidence", "source"),
+        references=(("paper", "papers", "id"), ("tag", "tags", "id")),
+        indexes=(("tag", "paper"),),
+    ),
+    "links": Table(
+        {"paper": str, "url": str, "kind": str},
+        key=("paper", "url"),
+        required=("paper", "url", "kind"),
+        references=(("paper", "papers", "id"),),
+        indexes=(("kind",),),
+    ),
+    "listings": Table(
+        {
+            "id": str,
+            "file": str,
+            "sha256": str,
+            "format": str,
+            "heading": str,
+            "listed_on": str,
+            "year": int,
+            "year_source": str,
+            "query": str,
+            "entries": int,
+        },
+        key=("id",),
+        required=("file", "entries"),
+    ),
+    "entries": Table(
+        {
+            "id": int,
+            "listing": str,
+            "position": int,
+            "line": int,
+            "paper": str,
+            "title": str,
+            "published_printed": str,
+            "published": str,
+            "authors_count": int,
+            "organization": str,
+            "comments": int,
+            "upvotes": int,
+            "arxiv_id": str,
+            "abstract_sha256": str,
+        },
+        key=("id",),
+        required=("listing", "position", "line", "paper", "title"),
+        references=(
+            ("listing", "listings", "id"),
+            ("paper", "papers", "id"),
+            ("organization", "organizations", "id"),
+        ),
+        indexes=(("listing", "position"), ("paper",), ("organization",), ("title",)),
+    ),
+    "problems": Table(
+        {
+            "id": int,
+            "listing": str,
+            "line": int,
+            "severity": str,
+            "message": str,
+            "text": str,
+        },
+        key=("id",),
+        required=("listing", "severity", "message", "text"),
+        references=(("listing", "listings", "id"),),
+        indexes=(("listing",), ("severity",)),
+    ),
+}
+"""In the order in which they are filled: what is referred to comes first."""
+
+STORED_COUNTS = [
+    """update authors_count set papers = (
+        select count(*) from papers where papers.authors_count = authors_count.authors_count)""",
+    """update organizations set papers = (
+        select count(*) from papers where papers.organization = organizations.id)""",
+    """update tags set papers = (
+        select count(*) from paper_tags where paper_tags.tag = tags.id)""",
+]
+"""The exact `papers` of the lookup tables, so that browsing never counts a large join."""
+
+FULL_TEXT = """
+create virtual table papers_fts using fts5(
+    title, abstract, tokenize="porter unicode61", content="papers", content_rowid="number"
+)
+"""
+"""Tied by `number`, not rowid, so that search survives VACUUM on a copy. The double quotes
+matter: Datasette finds the index of a table only in this spelling."""
