@@ -1,0 +1,206 @@
+"""The site as visitors and programs use it, through Datasette itself."""
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import pytest
+from datasette.app import Datasette
+
+HOSTILE = [
+    '"', '"unbalanced', "AND", "AND AND", "C++", "don't", "a OR", "NEAR(", "title:", "*", "^", "-",
+    "\0", "a\0b", "🤗", "<script>alert(1)</script>", "'; drop table papers --", "", "   ", "\t\n",
+    "x" * 5_000, "some words " * 900,
+    '""', '" "', "a\\b", "%", "_",
+]  # fmt: skip
+
+
+class Links(HTMLParser):
+    """The addresses of a page's links."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+
+
+async def fetch_json(site: Datasette, path: str) -> Any:
+    answer = await site.client.get(path)
+    assert answer.status_code == 200, (path, answer.text[:300])
+    return answer.json()
+
+
+async def test_every_page_that_the_site_links_to_answers(site: Datasette) -> None:
+    """From the home page, three clicks deep; each table and row as HTML, JSON and CSV."""
+    seen: set[str] = set()
+    frontier = ["/"]
+    for _ in range(3):
+        following: list[str] = []
+        for path in frontier:
+            answer = await site.client.get(path)
+            assert answer.status_code == 200, path
+            if not answer.headers["content-type"].startswith("text/html"):
+                continue
+            for href in Links(answer.text).found:
+                url = urlsplit(urljoin(f"http://localhost{path}", href))
+                page = url.path + (f"?{url.query}" if url.query else "")
+                if url.netloc == "localhost" and not url.path.endswith(".db") and page not in seen:
+                    seen.add(page)
+                    following.append(page)
+        frontier = following[:150]
+    tables = {"papers", "authors_count", "organizations", "tags", "paper_tags", "links", "listings",
+              "entries", "problems"}  # fmt: skip
+    assert {f"/daily/{table}" for table in tables} <= seen
+    for table in tables:
+        rows = await fetch_json(site, f"/daily/{table}.json?_shape=array&_size=1")
+        if rows and table not in ("paper_tags", "links"):
+            key = "authors_count" if table == "authors_count" else "id"
+            assert (await site.client.get(f"/daily/{table}/{rows[0][key]}")).status_code == 200
+        answer = await site.client.get(f"/daily/{table}.csv?_size=max")
+        assert answer.status_code == 200
+        assert list(csv.DictReader(io.StringIO(answer.text))) or not rows
+
+
+async def test_papers_are_listed_newest_first_with_facets_and_labels(site: Datasette) -> None:
+    page = await fetch_json(site, "/daily/papers.json?_size=3&_labels=on")
+    assert page["filtered_table_rows_count"] == 436
+    dates = [row[page["columns"].index("published")] if isinstance(row, list) else row["published"]
+             for row in page["rows"]]  # fmt: skip
+    assert dates == sorted(dates, reverse=True)
+    assert set(page["facet_results"]) == {"year", "tags", "organization", "authors_count"}
+    assert {
+        fact["value"]: fact["label"] for fact in page["facet_results"]["authors_count"]["results"]
+    }[1] == "1 author"
+    assert "NVIDIA" in {fact["label"] for fact in page["facet_results"]["organization"]["results"]}
+    years = [fact["value"] for fact in page["facet_results"]["year"]["results"]]
+    assert 2024 in years
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("year=2024&_sort_desc=comments", "comments"),
+        ("organization=nvidia", None),
+        ("authors_count__gt=20&_sort=authors_count", None),
+        ("tags__arraycontains=distillation", None),
+    ],
+)
+async def test_papers_can_be_filtered_and_sorted(
+    site: Datasette, filters: str, expected: str | None
+) -> None:
+    rows = await fetch_json(site, f"/daily/papers.json?_shape=array&{filters}")
+    assert 0 < len(rows) < 436
+    if expected:
+        values = [row[expected] for row in rows if row[expected] is not None]
+        assert values == sorted(values, reverse=True)
+
+
+async def test_a_paper_shows_what_belongs_to_it(site: Datasette) -> None:
+    [row] = await fetch_json(site, "/daily/papers.json?_shape=array&organization=nvidia&_size=1")
+    table = await site.client.get("/daily/papers?organization=nvidia")
+    assert '<a href="/daily/organizations/nvidia">NVIDIA</a>' in table.text
+    answer = await site.client.get(f"/daily/papers/{row['id']}")
+    assert row["title"] in answer.text
+    assert f"/daily/paper_tags?paper={row['id']}" in answer.text
+
+
+async def test_search_ranks_and_marks(site: Datasette) -> None:
+    rows = await fetch_json(site, "/daily/search.json?_shape=array&q=upcycling+experts")
+    assert rows[0]["title"].startswith("Drop-Upcycling")
+    assert {"id", "title", "published", "snippet", "score"} <= rows[0].keys()
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    assert "[" in rows[0]["snippet"]
+    html = (await site.client.get("/daily/search?q=upcycling")).text
+    assert f'<a href="/daily/papers/{rows[0]["id"]}">{rows[0]["title"]}</a>' in html
+
+
+async def test_a_phrase_must_stand_together(site: Datasette) -> None:
+    path = "/daily/search.json?_shape=array&q="
+    loose = await fetch_json(site, path + quote("few shot"))
+    strict = await fetch_json(site, path + quote('"few shot"'))
+    assert 0 < len(strict) < len(loose)
+
+
+@pytest.mark.parametrize("typed", HOSTILE)
+async def test_nothing_typed_breaks_search(site: Datasette, typed: str) -> None:
+    for path in ("/daily/search", "/daily/search.json", "/daily/search.csv"):
+        answer = await site.client.get(f"{path}?{urlencode({'q': typed})}")
+        assert answer.status_code == 200, (path, typed)
+        assert "<script>alert" not in answer.text or path != "/daily/search"
+    answer = await site.client.get(f"/daily/papers?{urlencode({'_search': typed})}")
+    assert answer.status_code == 200, typed
+
+
+async def test_search_without_a_query_finds_nothing_and_is_fine(site: Datasette) -> None:
+    assert await fetch_json(site, "/daily/search.json?_shape=array") == []
+
+
+@pytest.mark.parametrize(
+    "blank", ["_search=", "_search=+", "_search=%09%0a", "_size=2&_search=&year=2024"]
+)
+async def test_blank_table_search_lists_everything(site: Datasette, blank: str) -> None:
+    page = await fetch_json(site, f"/daily/papers.json?{blank}")
+    unsearched = await fetch_json(
+        site, "/daily/papers.json?year=2024" if "year" in blank else "/daily/papers.json"
+    )
+    assert page["filtered_table_rows_count"] == unsearched["filtered_table_rows_count"] > 0
+
+
+async def test_tables_search_too(site: Datasette) -> None:
+    rows = await fetch_json(site, "/daily/papers.json?_shape=array&_search=upcycling")
+    assert any(row["title"].startswith("Drop-Upcycling") for row in rows)
+    assert len(rows) < 20
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/daily/nothing", "/daily/papers/nothing"])
+async def test_what_is_not_there_is_404(site: Datasette, path: str) -> None:
+    assert (await site.client.get(path)).status_code == 404
+
+
+async def test_counts_are_free_and_facets_are_not_suggested(site: Datasette) -> None:
+    assert site.get_database("daily").cached_table_counts["papers"] == 436
+    page = await fetch_json(site, "/daily/tags.json")
+    assert page["suggested_facets"] == []
+
+
+async def test_other_sites_may_read_the_api(site: Datasette) -> None:
+    answer = await site.client.get("/daily/papers.json?_size=1")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_csv_is_complete(site: Datasette) -> None:
+    answer = await site.client.get("/daily/papers.csv?_stream=on&_labels=on")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == 436
+    assert {"organization", "organization_label"} <= rows[0].keys()
+
+
+async def test_charts_are_offered_on_tables_and_queries(site: Datasette) -> None:
+    for path in ("/daily/authors_count", "/daily/search?q=lora"):
+        assert "datasette_vega" in (await site.client.get(path)).text
+
+
+async def test_what_listings_hold_is_escaped(site: Datasette) -> None:
+    sql = "select '<img src=x onerror=alert(1)>' as title, 'x\"><b>' as id"
+    answer = await site.client.get(f"/daily?{urlencode({'sql': sql})}")
+    assert "<img src=x" not in answer.text
+    assert "&lt;img src=x" in answer.text
+
+
+async def test_terms_stand_on_every_page(site: Datasette) -> None:
+    for path in ("/", "/daily", "/daily/papers", "/daily/tags", "/daily/search?q=lora"):
+        text = (await site.client.get(path)).text
+        assert "https://creativecommons.org/licenses/by/4.0/" in text, path
+        assert "https://huggingface.co/papers" in text, path
+
+
+async def test_the_schema_is_described_to_programs(site: Datasette) -> None:
+    metadata = await fetch_json(site, "/-/metadata.json")
+    assert "columns" in metadata["databases"]["daily"]["tables"]["papers"]
+    assert json.dumps(metadata)
