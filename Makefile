@@ -1,0 +1,49 @@
+# Each target works alone on a clean clone and does nothing twice.
+#   make serve   the site at http://127.0.0.1:8001/   (LISTINGS="saved/*.txt" for other pages)
+LISTINGS ?= listings
+PORT ?= 8001
+PYTHON ?= python3
+
+.PHONY: serve db test lint format lock
+.DELETE_ON_ERROR:
+
+serve: db
+	.venv/bin/datasette . -i db/daily.db --cors --port $(PORT)
+
+# Built again where a listing, the rules or the code is newer, or other listings are asked for.
+NEWER = find $(LISTINGS) -newer db/daily.db 2>&1; \
+	find build.py vocabulary.yml dailypapers -type f ! -name '*.pyc' -newer db/daily.db 2>&1
+db: .venv/.installed
+	@if [ '$(LISTINGS)' = "$$(cat db/.listings 2>/dev/null)" ] && [ -z "$$($(NEWER))" ]; then \
+		echo 'db/daily.db is up to date'; \
+	else \
+		.venv/bin/python build.py $(LISTINGS) && printf '%s' '$(LISTINGS)' > db/.listings; \
+	fi
+
+test: .venv/.installed-dev
+	.venv/bin/pytest
+
+lint: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: .venv/.installed-dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# Choose the newest versions that pyproject.toml allows, and write them down.
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade
+lock: .venv/.installed-dev
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+
+.venv/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet -r requirements.txt
+	.venv/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	.venv/bin/pip install --quiet -r requirements-dev.txt
+	@touch $@
