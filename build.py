@@ -35,7 +35,7 @@ SHOWN_PROBLEMS = 20
 @click.option(
     "--year",
     type=click.IntRange(1991, 2100),
-    help="The year of dates printed without one, where neither page nor file name tell it.",
+    help="The year of dates printed without one.  [default: what file name or page tell]",
 )
 @click.option("--strict", is_flag=True, help="Any problem fails the build; the old file stays.")
 def build(listings: tuple[Path, ...], target: Path | None, year: int | None, strict: bool) -> None:

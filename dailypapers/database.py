@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +38,20 @@ def replace_database(target: Path) -> Iterator[Path]:
     kill, `target` is the old file or the new one, whole. A killed build leaves its unfinished
     file behind, which the next one removes. Builds in one folder wait for each other.
     """
-    building = target.with_name(f".{target.name}.building")
+    final = target.resolve()  # behind a symbolic link, the file is replaced and not the link
+    building = final.with_name(f".{final.name}.building")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock_folder(target.parent):
-            _remove_unfinished(building)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with _lock_folder(final.parent):
+            building.unlink(missing_ok=True)
             try:
                 yield building
                 _check_database(building)
-                _swap_in(building, target)
+                _sync(building)  # on the disk before anybody can open it under its name
+                building.replace(final)
+                _sync(final.parent)
             finally:
-                _remove_unfinished(building)
+                building.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise WriteError(f"cannot write {target}: {reason}") from error
@@ -65,33 +68,26 @@ def _lock_folder(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _remove_unfinished(building: Path) -> None:
-    for suffix in ("", "-journal"):
-        building.with_name(building.name + suffix).unlink(missing_ok=True)
-
-
 def _check_database(path: Path) -> None:
     """Raises sqlite3.DatabaseError where SQLite finds the file damaged or a reference broken."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
+    with closing(_open_readonly(path)) as connection:
         verdict = connection.execute("pragma integrity_check").fetchone()[0]
         broken = connection.execute("pragma foreign_key_check").fetchall()
-    finally:
-        connection.close()
     if verdict != "ok" or broken:
         raise sqlite3.DatabaseError(f"the new file is damaged: {verdict}, {broken[:3]}")
 
 
-def _swap_in(building: Path, target: Path) -> None:
-    """Put the file in place, on the disk before anybody can open it under its name."""
-    for path in (building, target.parent):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if path is building:
-            building.replace(target)
+def _sync(path: Path) -> None:
+    """Wait until what was written to a file, or renamed in a folder, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _open_readonly(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 def write_database(
@@ -323,8 +319,6 @@ def _hash_file(path: Path) -> str:
 
 
 def _count_rows(path: Path) -> dict[str, int]:
-    db = Database(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
-    try:
+    with closing(_open_readonly(path)) as connection:
+        db = Database(connection)
         return {name: db.table(name).count for name in db.table_names()}
-    finally:
-        db.close()

@@ -144,6 +144,15 @@ def test_unwritable_database_says_so(build: Build, tmp_path: Path, target: str) 
     assert run.stderr.splitlines()[-1].startswith(f"build.py: cannot write {target}: ")
 
 
+def test_database_may_have_any_name_and_be_a_link(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_bytes(cards_page(card("Whole")))
+    assert build("page.txt", "--db", "a?b#c %41.db").returncode == 0
+    (tmp_path / "link.db").symlink_to("a?b#c %41.db")
+    assert build("page.txt", "--db", "link.db").returncode == 0
+    assert (tmp_path / "link.db").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"page.txt", "a?b#c %41.db", "link.db"}
+
+
 def test_year_option_dates_the_page(build: Build, query: Query, tmp_path: Path) -> None:
     (tmp_path / "page.txt").write_bytes(cards_page(card("A", byline="  • 1 authors\n·\nJun 3 2")))
     build("page.txt", "--year", "2023")

@@ -19,6 +19,10 @@ _BOILERPLATE = {
     "get trending papers in your email inbox once a day!",
     "subscribe",
     "daily papers",
+    "daily",
+    "weekly",
+    "monthly",
+    "trending papers",
     "byak and the research community",
     "by ak and the research community",
 }
