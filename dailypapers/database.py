@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from .links import find_links
 from .listing import Severity
 from .merge import Catalogue, Paper
-from .schema import FULL_TEXT, STORED_COUNTS, TABLES
+from .schema import COUNT_WORDS, FULL_TEXT, STORED_COUNTS, TABLES
 from .tagging import SOURCE, EarnedTag, Tagger, Vocabulary
 
 Row = dict[str, Any]
@@ -103,23 +103,23 @@ def write_database(
             db.execute(f"pragma {pragma}")
         report("writing tables")
         with db.atomic():
-            _create_tables(db)
+            create_tables(db)
             _save_lookups(db, catalogue, vocabulary)
             _save_papers(db, catalogue.papers, Tagger(vocabulary))
             _save_listings(db, catalogue)
         report("indexing")
         with db.atomic():
             _store_counts(db)
-            _create_indexes(db)
-        _index_text(db)
+            create_indexes(db)
+        index_text(db)
         db.analyze()
         db.execute("vacuum")
     finally:
         db.close()
 
 
-def _create_tables(db: Database) -> None:
-    """Tables with a key of several columns keep no rowid: a third of the size."""
+def create_tables(db: Database) -> None:
+    """All tables of the schema, empty, without their indexes."""
     for name, table in TABLES.items():
         sql = db.create_table_sql(
             name,
@@ -128,7 +128,7 @@ def _create_tables(db: Database) -> None:
             foreign_keys=list(table.references),
             not_null=table.required,
         )
-        db.execute(sql.rstrip("; \n") + (" WITHOUT ROWID" if len(table.key) > 1 else ""))
+        db.execute(sql.rstrip("; \n") + (" WITHOUT ROWID" if table.without_rowid else ""))
 
 
 def _save(db: Database, table: str, rows: Iterator[Row]) -> None:
@@ -254,7 +254,8 @@ def _store_counts(db: Database) -> None:
         db.execute(statement)
 
 
-def _create_indexes(db: Database) -> None:
+def create_indexes(db: Database) -> None:
+    """What makes facets, sorts and look-ups quick, from the finished rows."""
     for name, table in TABLES.items():
         for column in table.unique:
             db.table(name).create_index([column], unique=True)
@@ -262,12 +263,14 @@ def _create_indexes(db: Database) -> None:
             db.table(name).create_index(columns)
 
 
-def _index_text(db: Database) -> None:
+def index_text(db: Database) -> None:
     """Built last and in one go, from the finished rows."""
     db.execute(FULL_TEXT)
     db.execute("insert into papers_fts(papers_fts, rank) values ('hashsize', ?)", [_HASH_SIZE])
     for command in ("rebuild", "optimize"):
         db.execute("insert into papers_fts(papers_fts) values (?)", [command])
+    db.execute("create virtual table temp.vocabulary using fts5vocab(main, papers_fts, row)")
+    db.execute(COUNT_WORDS)
     db.conn.commit()
 
 

@@ -18,6 +18,7 @@ class Table:
     references: tuple[tuple[str, str, str], ...] = ()
     unique: tuple[str, ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
+    without_rowid: bool = False
 
 
 TABLES: Mapping[str, Table] = {
@@ -84,6 +85,7 @@ TABLES: Mapping[str, Table] = {
         required=("paper", "tag", "evidence", "source"),
         references=(("paper", "papers", "id"), ("tag", "tags", "id")),
         indexes=(("tag", "paper"),),
+        without_rowid=True,
     ),
     "links": Table(
         {"paper": str, "url": str, "kind": str},
@@ -91,6 +93,7 @@ TABLES: Mapping[str, Table] = {
         required=("paper", "url", "kind"),
         references=(("paper", "papers", "id"),),
         indexes=(("kind",),),
+        without_rowid=True,
     ),
     "listings": Table(
         {
@@ -148,6 +151,12 @@ TABLES: Mapping[str, Table] = {
         references=(("listing", "listings", "id"),),
         indexes=(("listing",), ("severity",)),
     ),
+    "words": Table(
+        {"word": str, "papers": int},
+        key=("word",),
+        required=("papers",),
+        without_rowid=True,
+    ),
 }
 """In the order in which they are filled: what is referred to comes first."""
 
@@ -168,3 +177,8 @@ create virtual table papers_fts using fts5(
 """
 """Tied by `number`, not rowid, so that search survives VACUUM on a copy. The double quotes
 matter: Datasette finds the index of a table only in this spelling."""
+
+COUNT_WORDS = """
+insert into words select term, doc from temp.vocabulary
+"""
+"""How many papers hold each word of the index, so that searching need not count them."""

@@ -1,14 +1,21 @@
 """The site as visitors and programs use it, through Datasette itself."""
 
+import asyncio
 import csv
 import io
 import json
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import pytest
 from datasette.app import Datasette
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .conftest import PROJECT
 
 HOSTILE = [
     '"', '"unbalanced', "AND", "AND AND", "C++", "don't", "a OR", "NEAR(", "title:", "*", "^", "-",
@@ -115,15 +122,15 @@ async def test_search_ranks_and_marks(site: Datasette) -> None:
     assert rows[0]["title"].startswith("Drop-Upcycling")
     assert {"id", "title", "published", "snippet", "score"} <= rows[0].keys()
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
-    assert "[" in rows[0]["snippet"]
+    assert "<mark>" in rows[0]["snippet"]
     html = (await site.client.get("/daily/search?q=upcycling")).text
     assert f'<a href="/daily/papers/{rows[0]["id"]}">{rows[0]["title"]}</a>' in html
 
 
 async def test_a_phrase_must_stand_together(site: Datasette) -> None:
     path = "/daily/search.json?_shape=array&q="
-    loose = await fetch_json(site, path + quote("few shot"))
-    strict = await fetch_json(site, path + quote('"few shot"'))
+    loose = await fetch_json(site, path + quote("progressive pruning"))
+    strict = await fetch_json(site, path + quote('"progressive pruning"'))
     assert 0 < len(strict) < len(loose)
 
 
@@ -137,8 +144,70 @@ async def test_nothing_typed_breaks_search(site: Datasette, typed: str) -> None:
     assert answer.status_code == 200, typed
 
 
-async def test_search_without_a_query_finds_nothing_and_is_fine(site: Datasette) -> None:
-    assert await fetch_json(site, "/daily/search.json?_shape=array") == []
+async def test_blank_search_lists_the_newest(site: Datasette) -> None:
+    for path in ("/daily/search.json?_shape=array", "/daily/search.json?_shape=array&q=+"):
+        rows = await fetch_json(site, path)
+        dates = [row["published"] for row in rows]
+        assert dates == sorted(dates, reverse=True)
+        assert len(rows) == 20
+
+
+async def test_search_takes_filters_order_and_page(site: Datasette) -> None:
+    path = "/daily/search.json?_shape=array&q=model&year=2024&sort=discussed"
+    rows = await fetch_json(site, path)
+    assert {row["published"][:4] for row in rows} == {"2024"}
+    assert [row["comments"] for row in rows] == sorted(
+        (row["comments"] for row in rows), reverse=True
+    )
+    more = await fetch_json(site, path + "&page=2")
+    assert {row["id"] for row in rows}.isdisjoint(row["id"] for row in more)
+    for odd in ("page=0", "page=-1", "page=x", "page=" + "9" * 50, "sort=x", "sort='", "year=%00"):
+        answer = await site.client.get(f"/daily/search?q=model&{odd}")
+        assert answer.status_code == 200, odd
+
+
+@pytest.fixture(scope="module")
+def visit(sample: Path) -> Iterator[Callable[[str], int]]:
+    """Ask a site for a path and get the status; for tests that are not asynchronous."""
+    loop = asyncio.new_event_loop()
+    ds = Datasette(immutables=[str(sample)], config_dir=PROJECT, inspect_data={})
+    loop.run_until_complete(ds.invoke_startup())
+
+    def get_status(path: str) -> int:
+        status: int = loop.run_until_complete(ds.client.get(path)).status_code
+        return status
+
+    yield get_status
+    loop.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    q=st.text(max_size=80)
+    | st.text(alphabet='"-:*() <>=0123456789titlegayror\0é漢🤗', max_size=40),
+    tag=st.text(max_size=8),
+    year=st.text(max_size=8),
+    sort=st.sampled_from(["", "newest", "discussed", "authors", "x"]),
+    page=st.integers(-2, 9).map(str) | st.text(max_size=4),
+)
+def test_any_text_gives_a_page(
+    visit: Callable[[str], int], q: str, tag: str, year: str, sort: str, page: str
+) -> None:
+    typed = {"q": q, "tag": tag, "year": year, "sort": sort, "page": page}
+    for path in ("/daily/search", "/daily/search.json", "/daily/suggest.json"):
+        assert visit(f"{path}?{urlencode(typed, errors='replace')}") == 200
+
+
+async def test_the_search_page_marks_hits_and_says_what_to_try(site: Datasette) -> None:
+    text = (await site.client.get("/daily/search?q=upcycling")).text
+    assert "<mark>upcycling</mark>" in text.lower()
+    text = (await site.client.get("/daily/search?q=xqzzvw")).text
+    assert "Nothing found" in text
+    assert "Try fewer or other words" in text
+    text = (await site.client.get("/daily/search?q=disstillation+%3Cb%3E")).text
+    assert 'Did you mean <a href="?q=distillation+%3Cb%3E' in text
+    [row] = await fetch_json(site, "/daily/suggest.json?_shape=array&q=disstillation")
+    assert row == {"suggestion": "distillation"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,289 @@
+"""Papers that match a query, best first.
+
+FTS5 finds candidates: some hundred papers that bm25 puts first, asked once for the words as
+typed and once with their synonyms. They are ranked here, because FTS5 can weigh neither a
+synonym less than the word itself nor count it as the same word. docs/search.md says what each
+part of this brought.
+"""
+
+import math
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import Stemmer
+import yaml
+
+from .search import Filter, Query, quote_phrase, split_words
+
+CANDIDATES = 100
+"""Papers that each of the two questions to FTS5 may bring."""
+
+SYNONYM_WEIGHT = 0.7
+K1, B = 1.2, 0.75
+"""The usual bm25 constants: how fast repetition saturates, how much length matters."""
+
+MAX_POSTINGS = 100_000
+"""Papers that one question to FTS5 may score, about 0.1 s: commoner words are left out of it, and
+where even the rarest word is commoner, only the newest papers are asked for it."""
+
+_PREFIXES = [
+    "anti", "auto", "bi", "co", "cross", "down", "fine", "hyper", "inter", "meta", "micro", "mid",
+    "mini", "multi", "non", "over", "post", "pre", "re", "self", "semi", "sub", "super", "un",
+    "under", "up",
+]  # fmt: skip
+"""Word beginnings that people write joined, hyphenated or apart: pretrained, pre-trained."""
+
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+
+Stems = tuple[str, ...]
+Synonyms = Mapping[Stems, frozenset[Stems]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way in which a paper may say a typed word: stems that stand together, and their weight."""
+
+    stems: Stems
+    weight: float
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A typed word, or typed neighbours that have a synonym; the best variant counts."""
+
+    stems: Stems
+    variants: tuple[Variant, ...]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A paper found: its `papers.number`, its score (greater is better), and the stems to mark."""
+
+    number: int
+    score: float
+    stems: frozenset[str]
+
+
+@cache
+def _stemmer() -> Stemmer.Stemmer:
+    return Stemmer.Stemmer("porter")
+
+
+@lru_cache(maxsize=200_000)
+def stem_word(word: str) -> str:
+    """The stem under which FTS5's porter tokenizer files a word."""
+    stem: str = _stemmer().stemWord(word)
+    return stem
+
+
+def stem_text(text: str) -> Stems:
+    """The stems of a text's words, without accents, as unicode61 reads them."""
+    bare = text if text.isascii() else _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return tuple(stem_word(word) for word in split_words(bare))
+
+
+def load_synonyms(path: Path) -> dict[Stems, frozenset[Stems]]:
+    """Read synonyms.yml: lists of words and phrases, each a synonym of the others of its list."""
+    found: dict[Stems, set[Stems]] = {}
+    for group in yaml.safe_load(path.read_text("utf-8")):
+        stems = {stem_text(str(phrase)) for phrase in group}
+        for one in stems:
+            found.setdefault(one, set()).update(stems - {one})
+    return {one: frozenset(others) for one, others in found.items()}
+
+
+def make_units(words: Sequence[str], synonyms: Synonyms) -> list[Unit]:
+    """The typed words, and typed neighbours (up to four) that have synonyms, as units."""
+    stems = [stem_word(word) for word in words]
+    units: dict[Stems, Unit] = {}
+    for size in range(1, 5):
+        for start in range(len(stems) - size + 1):
+            key = tuple(stems[start : start + size])
+            others = dict.fromkeys(synonyms.get(key, ()), SYNONYM_WEIGHT)
+            others |= dict.fromkeys(_respell(words[start : start + size]), 1.0)
+            if size == 1:
+                others[key] = 1.0
+            if others and key not in units:
+                units[key] = Unit(key, tuple(Variant(*pair) for pair in sorted(others.items())))
+    return list(units.values())
+
+
+def _respell(words: Sequence[str]) -> list[Stems]:
+    """The other spellings of a compound: "pretrained" as two words, "pre trained" as one."""
+    if len(words) == 2:
+        return [(stem_word("".join(words)),)]
+    if len(words) > 2:
+        return []
+    rests = ((prefix, words[0].removeprefix(prefix)) for prefix in _PREFIXES)
+    return [
+        (stem_word(prefix), stem_word(rest))
+        for prefix, rest in rests
+        if rest != words[0] and len(rest) > 2
+    ]
+
+
+class Index:
+    """The text index of an open database: how common words are, and who holds them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def count_papers(self) -> int:
+        """How many papers there are, or were when they were numbered."""
+        return self._first("select max(number) from papers") or 0
+
+    def count_holders(self, stems: Stems) -> int:
+        """How many papers hold a stem; for several, an upper bound."""
+        sql = "select papers from words where word = ?"
+        return min((self._first(sql, stem) or 0 for stem in stems), default=0)
+
+    def count_postings(self, stems: Iterable[str]) -> int:
+        """What looking for stems together costs FTS5: the papers of each are gone through."""
+        return sum(self.count_holders((stem,)) for stem in stems)
+
+    def _first(self, sql: str, *parameters: str) -> int | None:
+        row = self._connection.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    def match(
+        self, expression: str, filters: Sequence[Filter], limit: int, cost: int = 0
+    ) -> dict[int, float]:
+        """The `limit` best papers by bm25 that match and pass, with their score.
+
+        `cost` is how many papers FTS5 would go through; above MAX_POSTINGS, only the newest
+        papers are asked, so many that it goes through about MAX_POSTINGS.
+        """
+        total = self.count_papers() if cost > MAX_POSTINGS else 0
+        oldest = int(total * (1 - MAX_POSTINGS / cost)) if total else 0
+        conditions = "".join(f" and {condition.sql}" for condition in filters)
+        join = " join papers on papers.number = papers_fts.rowid" if filters else ""
+        sql = (
+            f"select papers_fts.rowid, -rank from papers_fts{join}"  # noqa: S608
+            f" where papers_fts match ? and papers_fts.rowid > ?{conditions}"
+            " order by rank limit ?"
+        )
+        parameters = [value for condition in filters for value in condition.parameters]
+        rows = self._connection.execute(sql, [expression, oldest, *parameters, limit])
+        return dict(rows.fetchall())
+
+    def read_texts(self, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Titles and abstracts of papers, by number."""
+        marks = ",".join(str(int(number)) for number in numbers)
+        sql = f"select number, title, abstract from papers where number in ({marks})"  # noqa: S608
+        return {
+            number: (title, abstract or "")
+            for number, title, abstract in self._connection.execute(sql)
+        }
+
+
+def rank_papers(connection: sqlite3.Connection, query: Query, synonyms: Synonyms) -> list[Hit]:
+    """The papers that match the words of a query and pass its filters, best first.
+
+    At most two times CANDIDATES. Raises sqlite3.OperationalError where Datasette's time limit
+    interrupts it.
+    """
+    index = Index(connection)
+    units = make_units(query.scored_words, synonyms)
+    found: dict[int, float] = {}
+    for phrases in _list_phrases(query, units):
+        affordable, cost = _choose_affordable(index, phrases)
+        expression = _write_expression(query, affordable)
+        if expression:
+            if query.required_words:
+                cost = index.count_postings(map(stem_word, query.required_words))
+            found = index.match(expression, query.filters, CANDIDATES, cost) | found
+    if not units:  # only open words: bm25 is all there is
+        return [Hit(number, score, frozenset()) for number, score in found.items()]
+    return _score_papers(index, units, found)
+
+
+def _list_phrases(query: Query, units: Sequence[Unit]) -> list[list[Stems]]:
+    """What to ask FTS5 for: the words as typed, then with all their variants."""
+    typed: list[Stems] = [(word,) for word in query.words]
+    plain = {(stem_word(word),) for word in query.words}
+    varied = [v.stems for unit in units if query.words for v in unit.variants]
+    return [typed, [*typed, *(stems for stems in varied if stems not in plain)]]
+
+
+def _write_expression(query: Query, phrases: Sequence[Stems]) -> str:
+    """The FTS5 query: what is required, and any of the phrases, but not what is excluded."""
+    any_of = " OR ".join(quote_phrase(phrase) for phrase in phrases)
+    needed = list(query.required)
+    if any_of:
+        needed.append(f"({' OR '.join([any_of, *query.required])})")
+    return query.exclude_from(" AND ".join(f"({part})" for part in needed))
+
+
+def _choose_affordable(index: Index, phrases: Sequence[Stems]) -> tuple[list[Stems], int]:
+    """The rarest phrases, as long as FTS5 need not go through half of all papers for them, and
+    what they cost."""
+    costs = {phrase: index.count_postings(map(stem_word, phrase)) for phrase in phrases}
+    chosen: list[Stems] = []
+    spent = 0
+    for phrase, cost in sorted(costs.items(), key=lambda item: item[1]):
+        if chosen and spent + cost > MAX_POSTINGS:
+            break
+        spent += cost
+        chosen.append(phrase)
+    return chosen, spent
+
+
+def _score_papers(index: Index, units: Sequence[Unit], found: Mapping[int, float]) -> list[Hit]:
+    """Rank candidates by bm25 over units: of a word's variants in a paper, the best one counts."""
+    texts = {
+        number: f" {' '.join(stem_text(title))} | {' '.join(stem_text(abstract))} "
+        for number, (title, abstract) in index.read_texts(found).items()
+    }
+    if not texts:
+        return []
+    lengths = {number: text.count(" ") for number, text in texts.items()}
+    usual = sum(lengths.values()) / len(lengths)
+    rarities = _weigh_variants(index, units)
+    hits = []
+    for number, text in texts.items():
+        norm = K1 * (1 - B + B * lengths[number] / usual)
+        score, stems = _score_text(text, norm, rarities)
+        hits.append(Hit(number, round(score, 4), stems))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.number))
+
+
+def _weigh_variants(index: Index, units: Sequence[Unit]) -> list[list[tuple[Stems, float]]]:
+    """Each unit's variants with their weight: the rarer the word, the more it tells.
+
+    A synonym never tells more than the word that was typed.
+    """
+    total = index.count_papers()
+
+    def rarity(stems: Stems) -> float:
+        holders = index.count_holders(stems)
+        return math.log(1 + (total - holders + 0.5) / (holders + 0.5)) if holders else 0.0
+
+    weighed = []
+    for unit in units:
+        most = rarity(unit.stems) if len(unit.stems) == 1 else 0.0
+        weighed.append(
+            [(v.stems, v.weight * min(rarity(v.stems), most or math.inf)) for v in unit.variants]
+        )
+    return weighed
+
+
+def _score_text(
+    text: str, norm: float, units: Sequence[Sequence[tuple[Stems, float]]]
+) -> tuple[float, frozenset[str]]:
+    """The score of one stemmed text, and the stems of the variants found in it."""
+    score = 0.0
+    found: set[str] = set()
+    for variants in units:
+        best = 0.0
+        for stems, weight in variants:
+            count = text.count(f" {' '.join(stems)} ")
+            if count:
+                found.update(stems)
+                best = max(best, weight * count * (K1 + 1) / (count + norm))
+        score += best
+    return score, frozenset(found)

@@ -1,0 +1,165 @@
+"""A search from what was typed to a page of results: filters, order, paging, snippets, advice."""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from rapidfuzz.distance import OSA
+
+from .ranking import Hit, Index, Synonyms, make_units, rank_papers, stem_word
+from .search import Filter, Query, make_filter, parse_query, quote_phrase, split_words
+from .snippets import make_snippet
+
+PAGE_SIZE = 20
+MAX_PAGE = 500
+
+SORTS = {
+    "newest": "published",
+    "discussed": "comments",
+    "authors": "authors_count",
+}
+"""Orders besides relevance, greatest first."""
+
+MAX_SORTED = 2_000
+"""Papers that are put into another order than relevance: the best so many."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was asked for: the typed text, and the page's own filters, order and page.
+
+    `filters` are pairs of a field ("tag", "org", "year") and a value. An unknown sort is
+    relevance; pages count from 1.
+    """
+
+    typed: str
+    filters: tuple[tuple[str, str], ...] = ()
+    sort: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """One paper on the page: its `papers.number`, its score and a snippet (HTML, escaped)."""
+
+    number: int
+    score: float | None
+    snippet: str
+
+
+def find_papers(connection: sqlite3.Connection, search: Search, synonyms: Synonyms) -> list[Result]:
+    """One page of results. A blank search lists all papers that pass the filters, newest first."""
+    query = _add_filters(parse_query(search.typed), search.filters)
+    offset = (max(1, min(search.page, MAX_PAGE)) - 1) * PAGE_SIZE
+    if query.is_text:
+        hits = _rank_and_sort(connection, query, search.sort, synonyms)
+        hits = hits[offset : offset + PAGE_SIZE]
+    elif search.typed.strip() and not (query.filters or query.excluded):
+        return []  # something was typed, but nothing to look for: "🤗"
+    else:
+        hits = _list_papers(connection, query, search.sort, offset)
+    texts = Index(connection).read_texts(hit.number for hit in hits)
+    return [
+        Result(hit.number, hit.score or None, make_snippet(texts[hit.number][1], hit.stems))
+        for hit in hits
+    ]
+
+
+def _add_filters(query: Query, filters: Iterable[tuple[str, str]]) -> Query:
+    """Add the filters of the page; a value that means nothing finds nothing."""
+    added = [
+        make_filter(name, value) or Filter("false", ()) for name, value in filters if value.strip()
+    ]
+    return replace(query, filters=(*query.filters, *added))
+
+
+def _rank_and_sort(
+    connection: sqlite3.Connection, query: Query, sort: str, synonyms: Synonyms
+) -> list[Hit]:
+    if sort not in SORTS:
+        return rank_papers(connection, query, synonyms)
+    hits = _match_all_words(connection, query)
+    return _sort_hits(connection, hits or rank_papers(connection, query, synonyms), sort)
+
+
+def _match_all_words(connection: sqlite3.Connection, query: Query) -> list[Hit]:
+    """Papers that hold every word: another order than relevance has no use for near misses."""
+    index = Index(connection)
+    words = (quote_phrase([word]) for word in query.words)
+    expression = query.exclude_from(" AND ".join([*words, *query.required]))
+    stems = tuple(stem_word(word) for word in query.scored_words)
+    found = index.match(expression, query.filters, MAX_SORTED, index.count_postings(stems))
+    return [Hit(number, score, frozenset(stems)) for number, score in found.items()]
+
+
+def _sort_hits(connection: sqlite3.Connection, hits: Sequence[Hit], sort: str) -> list[Hit]:
+    by_number = {hit.number: hit for hit in hits}
+    marks = ",".join(str(int(number)) for number in by_number)
+    sql = (
+        f"select number from papers where number in ({marks})"  # noqa: S608
+        f" order by {SORTS[sort]} desc, number"
+    )
+    return [by_number[number] for (number,) in connection.execute(sql)]
+
+
+def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, offset: int) -> list[Hit]:
+    filters = list(query.filters)
+    if query.excluded:
+        expression = " OR ".join(query.excluded)
+        sql = "papers.number not in (select rowid from papers_fts where papers_fts match ?)"
+        filters.append(Filter(sql, (expression,)))
+    conditions = " and ".join(condition.sql for condition in filters) or "true"
+    sql = (
+        f"select number from papers where {conditions}"  # noqa: S608
+        f" order by {SORTS.get(sort, 'published')} desc, number limit ? offset ?"
+    )
+    parameters = [value for condition in filters for value in condition.parameters]
+    rows = connection.execute(sql, [*parameters, PAGE_SIZE, offset])
+    return [Hit(number, 0.0, frozenset()) for (number,) in rows]
+
+
+def suggest_spelling(connection: sqlite3.Connection, typed: str, synonyms: Synonyms) -> str | None:
+    """What was typed with its unknown words replaced by near ones of the index, if there are."""
+    index = Index(connection)
+    suggested = typed
+    for word in parse_query(typed).scored_words:
+        variants = [variant for unit in make_units([word], synonyms) for variant in unit.variants]
+        if not any(index.count_holders(variant.stems) for variant in variants):
+            near = _find_near_word(connection, index, word)
+            if near:
+                suggested = re.sub(rf"\b{re.escape(word)}\b", near, suggested, flags=re.IGNORECASE)
+    return suggested if suggested != typed else None
+
+
+def _find_near_word(connection: sqlite3.Connection, index: Index, word: str) -> str | None:
+    """The nearest word of some paper that begins alike, at most two letters off.
+
+    The index knows stems; a misspelled ending ("reasonign") may have kept its own, so stems are
+    compared with the beginning of the word as well.
+    """
+    if len(word) < 3:
+        return None
+    allowed = 1 if len(word) < 5 else 2
+    rows = connection.execute(
+        "select word, papers from words where word >= ? and word < ? and papers > 1"
+        " and length(word) between ? and ?",
+        [word[0], word[0] + "\U0010ffff", len(word) // 2, len(word) + allowed],
+    )
+    near = []
+    for stem, papers in rows:
+        begins = (stem_word(word), word[: len(stem)])
+        distance = min(OSA.distance(begin, stem, score_cutoff=allowed) for begin in begins)
+        if distance <= allowed:
+            near.append((distance, -papers, stem))
+    spelled = [_spell_out(index, stem, word) for _, _, stem in sorted(near)[:8]]
+    best = min(spelled, key=lambda other: OSA.distance(word, other), default=word)
+    return best if 0 < OSA.distance(word, best) <= allowed else None
+
+
+def _spell_out(index: Index, stem: str, word: str) -> str:
+    """The whole word for a stem that is nearest to what was typed, as papers spell it."""
+    texts = index.read_texts(index.match(quote_phrase([stem]), (), 20)).values()
+    words = {other for title, abstract in texts for other in split_words(f"{title} {abstract}")}
+    spelled = [other for other in words if stem_word(other) == stem]
+    return min(spelled, key=lambda other: (OSA.distance(word, other), other), default=stem)

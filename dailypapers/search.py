@@ -1,0 +1,190 @@
+"""What a person types into the search box, as an FTS5 query and filters.
+
+    plain words             any of them may occur; the more and the rarer, the better
+    "in quotes"             must stand together
+    -word  -"a phrase"      must not occur
+    title:word              must occur in the title
+    quantiz*                must occur, with any ending
+    tag:distillation  org:nvidia  year:2024  authors:>10  comments:>2  upvotes:>=5
+                            must hold; "-" before them turns them round
+
+Anything else is text. Whatever is typed gives a query that FTS5 accepts; nothing typed reaches
+it but letters and digits in quotes, and nothing reaches SQL but as a parameter.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+MAX_TYPED = 10_000
+"""Characters of what was typed that are read."""
+
+MAX_WORDS = 48
+"""Words that count; the rest of a longer text adds cost and no sense."""
+
+STOP_WORDS = frozenset(
+    """
+    a an and are as at be by can do does for from how i in is it its no not of on or so that the
+    their them then there these they this to up use using via was what when where which while who
+    why will with without we you
+    """.split()
+)
+"""Left out unless nothing else was typed: half of all papers hold each of them."""
+
+_PIECE = re.compile(
+    r"""(?P<minus>(?<!\S)-)?
+        (?:(?P<field>[A-Za-z]+):(?=\S))?
+        (?:"(?P<phrase>[^"]*)(?:"|$) | (?P<text>[^\s"]+))""",
+    re.VERBOSE,
+)
+_OPEN = re.compile(r"[^\W_]{3}\*$")  # of fewer letters, too many words begin so
+_WORD = re.compile(r"[^\W_]+")
+_COMPARED = re.compile(
+    r"(?P<operator>[<>]=?|=)?(?P<number>\d{1,9})(?:(?:-|\.\.)(?P<last>\d{1,9}))?"
+)
+
+_NUMBER_FIELDS = {
+    "year": "year",
+    "authors": "authors_count",
+    "comments": "comments",
+    "upvotes": "upvotes",
+}
+_NAME_FIELDS = {"tag": "tag", "org": "organization", "organization": "organization"}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A condition on papers: SQL with one "?" for each parameter."""
+
+    sql: str
+    parameters: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What was asked for.
+
+    `words` are plain, of which any may occur; `required` and `excluded` are FTS5 expressions;
+    `required_words` are the words inside of `required`, for ranking and marking.
+    """
+
+    words: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    required_words: tuple[str, ...] = ()
+
+    @property
+    def scored_words(self) -> tuple[str, ...]:
+        """The words that tell how well a paper matches, each once, as typed."""
+        return tuple(dict.fromkeys(self.words + self.required_words))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether there is anything to look for in texts."""
+        return bool(self.words or self.required)
+
+    def exclude_from(self, expression: str) -> str:
+        """An FTS5 expression without what is excluded."""
+        if not expression or not self.excluded:
+            return expression
+        return f"({expression}) NOT ({' OR '.join(self.excluded)})"
+
+
+@dataclass
+class _Parts:
+    words: list[str] = field(default_factory=list)
+    required: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    filters: list[Filter] = field(default_factory=list)
+    required_words: list[str] = field(default_factory=list)
+
+
+def parse_query(typed: str) -> Query:
+    """Understand what was typed. Never fails; what is no operator is text."""
+    parts = _Parts()
+    for piece in _PIECE.finditer(typed[:MAX_TYPED]):
+        _read_piece(parts, piece)
+    plain = [word for word in dict.fromkeys(parts.words) if word not in STOP_WORDS]
+    nothing_else = not (parts.required or parts.filters or plain)
+    return Query(
+        words=tuple((plain or (parts.words if nothing_else else []))[:MAX_WORDS]),
+        required=tuple(parts.required[:MAX_WORDS]),
+        excluded=tuple(parts.excluded[:MAX_WORDS]),
+        filters=tuple(parts.filters[:MAX_WORDS]),
+        required_words=tuple(parts.required_words[:MAX_WORDS]),
+    )
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, in lower case: runs of letters and digits, as FTS5 reads them."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def _read_piece(parts: _Parts, piece: re.Match[str]) -> None:
+    negated = piece["minus"] is not None
+    name = (piece["field"] or "").lower()
+    value = piece["phrase"] if piece["phrase"] is not None else piece["text"]
+    condition = make_filter(name, value, negated)
+    if condition:
+        parts.filters.append(condition)
+        return
+    words = split_words(value)
+    if piece["field"] and name != "title":  # "https://…", "ratio:": the field was text
+        words = split_words(piece["field"]) + words
+    if not words:
+        return
+    in_title = name == "title"
+    is_open = piece["text"] is not None and bool(_OPEN.search(value))
+    expression = quote_phrase(words) + (" *" if is_open else "")
+    expression = f"title : {expression}" if in_title else expression
+    if negated:
+        parts.excluded.append(expression)
+    elif in_title or is_open or (piece["phrase"] is not None and not piece["field"]):
+        parts.required.append(expression)
+        parts.required_words += [word for word in words if word not in STOP_WORDS]
+    else:
+        parts.words += words
+
+
+def quote_phrase(words: Iterable[str]) -> str:
+    """Words as an FTS5 string: they must stand together."""
+    return '"' + " ".join(words) + '"'
+
+
+def make_filter(name: str, value: str, negated: bool = False) -> Filter | None:
+    """The condition that a field and its value stand for; None where they are no filter."""
+    if name in _NUMBER_FIELDS:
+        condition = _compare_number(_NUMBER_FIELDS[name], value)
+    elif name in _NAME_FIELDS and value.strip():
+        condition = _match_name(_NAME_FIELDS[name], value.strip())
+    else:
+        condition = None
+    if condition and negated:
+        return Filter(f"({condition.sql}) is not true", condition.parameters)
+    return condition
+
+
+def _compare_number(column: str, value: str) -> Filter | None:
+    match = _COMPARED.fullmatch(value)
+    if not match or (match["operator"] and match["last"]):
+        return None
+    number = int(match["number"])
+    if match["last"]:
+        return Filter(f"papers.{column} between ? and ?", (number, int(match["last"])))
+    return Filter(f"papers.{column} {match['operator'] or '='} ?", (number,))
+
+
+def _match_name(kind: str, value: str) -> Filter:
+    """By slug or by name, whatever the case."""
+    if kind == "tag":
+        sql = (
+            "papers.id in (select paper from paper_tags join tags on tags.id = paper_tags.tag"
+            " where tags.id = ? or tags.name = ? collate nocase)"
+        )
+        return Filter(sql, (value.lower(), value))
+    sql = (
+        "papers.organization in (select id from organizations"
+        " where id = ? collate nocase or name = ? collate nocase)"
+    )
+    return Filter(sql, (value, value))
