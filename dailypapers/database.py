@@ -102,11 +102,16 @@ def write_database(
         for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -65536"):
             db.execute(f"pragma {pragma}")
         report("writing tables")
+        tagger = Tagger(vocabulary)
+        earned = {paper.id: tagger.tag(paper.title, paper.abstract) for paper in catalogue.papers}
         with db.atomic():
             create_tables(db)
             _save_lookups(db, catalogue, vocabulary)
-            _save_papers(db, catalogue.papers, Tagger(vocabulary))
+            _save_papers(db, catalogue.papers, earned)
             _save_listings(db, catalogue)
+        report("finding related papers")
+        with db.atomic():
+            _save_related(db, catalogue.papers, earned)
         report("indexing")
         with db.atomic():
             _store_counts(db)
@@ -162,8 +167,9 @@ def _label_authors(count: int) -> str:
     return "1 author" if count == 1 else f"{count:,} authors"
 
 
-def _save_papers(db: Database, papers: Sequence[Paper], tagger: Tagger) -> None:
-    earned = {paper.id: tagger.tag(paper.title, paper.abstract) for paper in papers}
+def _save_papers(
+    db: Database, papers: Sequence[Paper], earned: Mapping[str, Sequence[EarnedTag]]
+) -> None:
     _save(db, "papers", (_make_paper_row(paper, earned[paper.id]) for paper in papers))
     _save(
         db,
@@ -181,6 +187,24 @@ def _save_papers(db: Database, papers: Sequence[Paper], tagger: Tagger) -> None:
             {"paper": paper.id, "url": link.url, "kind": link.kind.value}
             for paper in papers
             for link in find_links(paper.abstract or "")
+        ),
+    )
+
+
+def _save_related(
+    db: Database, papers: Sequence[Paper], earned: Mapping[str, Sequence[EarnedTag]]
+) -> None:
+    from .related import find_related, join_text  # scikit-learn takes a second to import
+
+    texts = [join_text(paper.title, paper.abstract) for paper in papers]
+    tags = [[tag.slug for tag in earned[paper.id]] for paper in papers]
+    _save(
+        db,
+        "related_papers",
+        (
+            {"paper": paper.id, "rank": rank, "related": papers[index].id, "score": score}
+            for paper, neighbours in zip(papers, find_related(texts, tags), strict=True)
+            for rank, (index, score) in enumerate(neighbours, 1)
         ),
     )
 

@@ -87,6 +87,14 @@ TABLES: Mapping[str, Table] = {
         indexes=(("tag", "paper"),),
         without_rowid=True,
     ),
+    "related_papers": Table(
+        {"paper": str, "rank": int, "related": str, "score": float},
+        key=("paper", "rank"),
+        required=("related", "score"),
+        references=(("paper", "papers", "id"), ("related", "papers", "id")),
+        indexes=(("related",),),
+        without_rowid=True,
+    ),
     "links": Table(
         {"paper": str, "url": str, "kind": str},
         key=("paper", "url"),

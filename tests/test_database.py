@@ -67,6 +67,19 @@ def test_every_tag_says_what_earned_it(db: sqlite3.Connection) -> None:
     assert {source for _, source in rows} == {"vocabulary"}
 
 
+def test_every_paper_has_its_ten_nearest_best_first(db: sqlite3.Connection) -> None:
+    nearest: dict[str, list[tuple[int, float]]] = {}
+    for paper, rank, related, score in db.execute("select * from related_papers"):
+        assert paper != related
+        nearest.setdefault(paper, []).append((rank, score))
+    assert len(nearest) == 436
+    for ranked in nearest.values():
+        assert [rank for rank, _ in ranked] == list(range(1, 11))
+        scores = [score for _, score in ranked]
+        assert scores == sorted(scores, reverse=True)
+        assert 0 < scores[-1] <= scores[0] <= 1
+
+
 def test_unknown_facts_are_null_and_never_empty(db: sqlite3.Connection) -> None:
     for table in ("papers", "entries", "listings", "organizations"):
         names = [row[1] for row in db.execute(f"pragma table_info({table})")]
