@@ -5,7 +5,7 @@ The rules are explained at the top of vocabulary.yml, for the people who edit th
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ SHORT_TEXT = 100
 """Words; in a shorter abstract, every mention counts twice."""
 
 _NOT_WORDS = re.compile(r"[^a-z0-9+]+")
-_RULE_KEYS = {"sure", "words", "title", "never", "times"}
+_KINDS = ("sure", "never", "words", "title")
+"""The lists of phrases; where one phrase stands in two, the first of these decides."""
+_RULE_KEYS = {*_KINDS, "times"}
 _TAG_KEYS = {"slug", "group", "name", "means"} | _RULE_KEYS
 
 
@@ -60,13 +62,16 @@ class EarnedTag:
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
-    """Read vocabulary.yml. Raises VocabularyError where a tag lacks or mistakes something."""
+    """Read vocabulary.yml. Raises VocabularyError, in one line, where something is wrong."""
     try:
         document = yaml.safe_load(path.read_text("utf-8"))
         spellings = dict(document.get("spellings", {})).items()
         tags = [parse_tag(fields) for fields in document["tags"]]
+    except VocabularyError as error:
+        raise VocabularyError(f"{path}: {error}") from error
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise VocabularyError(f"{path}: not a vocabulary: {error}") from error
+        reason = " ".join(str(error).split())
+        raise VocabularyError(f"{path}: not a vocabulary: {reason}") from error
     twice = [slug for slug, count in Counter(tag.slug for tag in tags).items() if count > 1]
     if twice:
         raise VocabularyError(f"{path}: {twice[0]} is defined twice")
@@ -81,16 +86,16 @@ def parse_tag(fields: Mapping[str, Any]) -> Tag:
     unknown = fields.keys() - _TAG_KEYS
     if missing or unknown:
         wrong = f"lacks {sorted(missing)}" if missing else f"has unknown {sorted(unknown)}"
-        raise VocabularyError(f"vocabulary: {slug} {wrong}")
+        raise VocabularyError(f"{slug} {wrong}")
     rules = {key: value for key, value in fields.items() if key in _RULE_KEYS}
     for key, value in rules.items():
         if key == "times":
             valid = isinstance(value, int) and value > 0
         else:
-            valid = isinstance(value, list) and all(isinstance(one, str) for one in value)
+            valid = isinstance(value, list) and all(map(_is_phrase, value))
         if not valid:
             expected = "a number" if key == "times" else "a list of words (quote true, no, 2024)"
-            raise VocabularyError(f"vocabulary: {slug}: “{key}” must be {expected}")
+            raise VocabularyError(f"{slug}: “{key}” must be {expected}")
     lists = {key: tuple(value) for key, value in rules.items() if key != "times"}
     return Tag(
         slug=str(slug),
@@ -102,13 +107,57 @@ def parse_tag(fields: Mapping[str, Any]) -> Tag:
     )
 
 
+def _is_phrase(value: object) -> bool:
+    return isinstance(value, str) and bool(fold_words(value))
+
+
 @dataclass(frozen=True)
-class _Mention:
-    """A phrase of a tag's rules, found at `start` to `end` of the folded text."""
+class Mention:
+    """A phrase of a tag's rules, found between the blanks at `start` and `end`."""
 
     start: int
     end: int
     kind: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a paper says of one tag's phrases; `title` and `abstract` are as the rules see them."""
+
+    tag: Tag
+    title: str
+    abstract: str
+    in_title: Sequence[Mention]
+    in_abstract: Sequence[Mention]
+    weight: int
+    """What one mention in the abstract counts."""
+
+    @property
+    def heads(self) -> list[Mention]:
+        """What counts in the title."""
+        return [mention for mention in self.in_title if mention.kind != "never"]
+
+    @property
+    def bodies(self) -> list[Mention]:
+        """What counts in the abstract."""
+        return [mention for mention in self.in_abstract if mention.kind in ("sure", "words")]
+
+    @property
+    def is_earned(self) -> bool:
+        """Whether that is enough."""
+        bodies = self.bodies
+        is_sure = any(mention.kind == "sure" for mention in bodies)
+        return bool(self.heads) or is_sure or self.weight * len(bodies) >= self.tag.times
+
+    @property
+    def evidence(self) -> str:
+        """As "title: distillation; abstract: teacher ×2, student"."""
+        places = [("title", self.heads, self.title), ("abstract", self.bodies, self.abstract)]
+        return "; ".join(
+            f"{place}: {', '.join(count_words(mentions, text))}"
+            for place, mentions, text in places
+            if mentions
+        )
 
 
 class Tagger:
@@ -119,7 +168,7 @@ class Tagger:
         self._spellings = vocabulary.spellings
         uses: dict[str, list[tuple[str, str]]] = {}
         for tag in self._tags.values():
-            for kind in ("sure", "words", "title", "never"):
+            for kind in _KINDS:
                 for phrase in getattr(tag, kind):
                     uses.setdefault(self._fold_phrase(phrase), []).append((tag.slug, kind))
         self._automaton = ahocorasick.Automaton()
@@ -129,22 +178,20 @@ class Tagger:
 
     def tag(self, title: str, abstract: str | None) -> list[EarnedTag]:
         """The tags that a paper of this title and abstract earns, in the vocabulary's order."""
+        findings = self.find(title, abstract)
+        return [EarnedTag(one.tag.slug, one.evidence) for one in findings if one.is_earned]
+
+    def find(self, title: str, abstract: str | None) -> Iterator[Findings]:
+        """What the paper says of the tags, in the vocabulary's order, silence left out."""
         folded_title, folded_abstract = self._fold(title), self._fold(abstract or "")
         weight = 2 if folded_abstract.count(" ") < SHORT_TEXT else 1
         in_title = self._find_mentions(folded_title)
         in_abstract = self._find_mentions(folded_abstract)
-        earned = []
         for slug, tag in self._tags.items():
-            if slug not in in_title and slug not in in_abstract:
-                continue
-            heads = _keep_apart(in_title.get(slug, []))
-            bodies = [m for m in _keep_apart(in_abstract.get(slug, [])) if m.kind != "title"]
-            is_sure = any(mention.kind == "sure" for mention in bodies)
-            if heads or is_sure or weight * len(bodies) >= tag.times:
-                earned.append(
-                    EarnedTag(slug, _tell_evidence(heads, folded_title, bodies, folded_abstract))
-                )
-        return earned
+            if slug in in_title or slug in in_abstract:
+                heads = _keep_apart(in_title.get(slug, []))
+                bodies = _keep_apart(in_abstract.get(slug, []))
+                yield Findings(tag, folded_title, folded_abstract, heads, bodies, weight)
 
     def _fold(self, text: str) -> str:
         """The words in their one spelling, with a blank before the first and after the last."""
@@ -154,18 +201,19 @@ class Tagger:
         return folded
 
     def _fold_phrase(self, phrase: str) -> str:
-        """As the text is folded; without its last blank where "*" leaves the ending open."""
+        """As the text is folded; without its outer blank where "*" leaves an end open."""
         folded = self._fold(phrase)
-        return folded[:-1] if phrase.endswith("*") else folded
+        return folded[phrase.startswith("*") : len(folded) - phrase.endswith("*")]
 
-    def _find_mentions(self, folded: str) -> dict[str, list[_Mention]]:
-        found: dict[str, list[_Mention]] = {}
+    def _find_mentions(self, folded: str) -> dict[str, list[Mention]]:
+        found: dict[str, list[Mention]] = {}
         if not self._automaton:  # a vocabulary of tags that have no rules yet
             return found
         for last, (length, uses) in self._automaton.iter(folded):
-            start, end = last - length + 1, last + 1
+            start = folded.rfind(" ", 0, last - length + 2)
+            end = folded.find(" ", last)
             for slug, kind in uses:
-                found.setdefault(slug, []).append(_Mention(start, end, kind))
+                found.setdefault(slug, []).append(Mention(start, end, kind))
         return found
 
 
@@ -174,27 +222,27 @@ def fold_words(text: str) -> str:
     return _NOT_WORDS.sub(" ", text.lower()).strip()
 
 
-def _keep_apart(mentions: list[_Mention]) -> list[_Mention]:
-    """Mentions that do not overlap, longer before shorter; those of "never" use words up."""
-    kept: list[_Mention] = []
-    for mention in sorted(mentions, key=lambda m: (m.start, -m.end, m.kind != "sure")):
-        if not kept or mention.start >= kept[-1].end - 1:
+def _keep_apart(mentions: list[Mention]) -> list[Mention]:
+    """Mentions that do not overlap, longer before shorter; those of "never" use words up.
+
+    One right after the other is one: “low-rank adaptation (LoRA)” speaks of one thing once.
+    """
+    kept: list[Mention] = []
+    for mention in sorted(mentions, key=lambda m: (m.start, -m.end, _KINDS.index(m.kind))):
+        before = kept[-1] if kept else None
+        if before is None or mention.start > before.end:
             kept.append(mention)
-    return [mention for mention in kept if mention.kind != "never"]
+        elif mention.start == before.end:
+            if "never" in (mention.kind, before.kind):
+                kept.append(mention)
+            else:
+                kind = min(mention.kind, before.kind, key=_KINDS.index)
+                kept[-1] = Mention(before.start, mention.end, kind)
+    return kept
 
 
-def _tell_evidence(heads: list[_Mention], title: str, bodies: list[_Mention], abstract: str) -> str:
-    """As "title: distillation; abstract: teacher ×2, student"."""
-    parts = [
-        f"{place}: {', '.join(_count_words(mentions, text))}"
-        for place, mentions, text in [("title", heads, title), ("abstract", bodies, abstract)]
-        if mentions
-    ]
-    return "; ".join(parts)
-
-
-def _count_words(mentions: list[_Mention], text: str) -> Iterator[str]:
+def count_words(mentions: Sequence[Mention], text: str) -> Iterator[str]:
     """The whole words at the mentions, as "distillation ×3", most frequent first."""
-    found = Counter(text[m.start : text.find(" ", m.end - 1)].strip() for m in mentions)
+    found = Counter(text[m.start : m.end].strip() for m in mentions)
     for words, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
         yield f"{words} ×{count}" if count > 1 else words

@@ -1,7 +1,12 @@
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from dailypapers.explain import tell_tag
 from dailypapers.tagging import (
     Tag,
     Tagger,
@@ -29,10 +34,10 @@ def test_words_count_in_the_title_or_twice_in_the_abstract() -> None:
     assert tag("Distilling step by step", LONG, **rules) == "title: distilling"
     assert tag("T", "distillation" + LONG, **rules) is None
     assert (
-        tag("T", "distillation, distilled" + LONG, **rules) == "abstract: distillation, distilled"
+        tag("T", "distillation or distilled" + LONG, **rules) == "abstract: distillation, distilled"
     )
-    assert tag("T", "distills; a teacher-model; distills" + LONG, **rules) == (
-        "abstract: distills ×2, teacher model"
+    assert tag("T", "distills; a teacher-model distills; it distills" + LONG, **rules) == (
+        "abstract: distills ×2, teacher model distills"
     )
     assert tag("T", "undistilled redistill" + LONG, **rules) is None
 
@@ -43,8 +48,8 @@ def test_each_mention_counts_twice_in_a_short_text() -> None:
 
 def test_sure_words_need_one_mention_and_times_sets_how_many() -> None:
     assert tag("T", "grpo" + LONG, sure=("GRPO",)) == "abstract: grpo"
-    assert tag("T", "code code" + LONG, words=("code",), times=3) is None
-    assert tag("T", "code code code" + LONG, words=("code",), times=3) == "abstract: code ×3"
+    assert tag("T", "code or code" + LONG, words=("code",), times=3) is None
+    assert tag("T", "code, a code, no code" + LONG, words=("code",), times=3) == "abstract: code ×3"
 
 
 def test_title_words_count_only_there() -> None:
@@ -61,6 +66,24 @@ def test_never_uses_words_up() -> None:
 def test_longer_phrase_is_not_counted_again_for_its_words() -> None:
     rules = {"words": ("distill*", "knowledge distillation")}
     assert tag("T", "knowledge distillation" + LONG, **rules) is None
+
+
+def test_mentions_that_follow_each_other_are_one() -> None:
+    rules = {"words": ("low-rank adaptation", "LoRA")}
+    assert tag("T", "low-rank adaptation (LoRA)" + LONG, **rules) is None
+    assert tag("T", "low-rank adaptation (LoRA) or LoRA" + LONG, **rules) == (
+        "abstract: lora, low rank adaptation lora"
+    )
+    assert tag("T", "reward r" + LONG, words=("reward",), sure=("r",)) == "abstract: reward r"
+    assert tag("T", "no code code" + LONG, sure=("code",), never=("no code",)) == "abstract: code"
+
+
+def test_a_star_leaves_an_end_open() -> None:
+    assert tag("WebBench: a test", LONG, title=("*bench",)) == "title: webbench"
+    assert tag("A bench", LONG, title=("*bench",)) == "title: bench"
+    assert tag("Benches", LONG, title=("*bench",)) is None
+    assert tag("Workbenches", LONG, title=("*bench*",)) == "title: workbenches"
+    assert tag("A self-*", LONG, title=("self-*",)) == "title: self"
 
 
 def test_folding() -> None:
@@ -93,6 +116,12 @@ def test_the_vocabulary_holds_the_tags_and_every_one_has_rules() -> None:
     assert [tag.slug for tag in tags if not (tag.sure or tag.words or tag.title)] == []
 
 
+def test_no_phrase_of_the_vocabulary_stands_twice() -> None:
+    for tag in load_vocabulary(PROJECT / "vocabulary.yml").tags:
+        phrases = [phrase.lower() for phrase in (*tag.sure, *tag.words, *tag.title, *tag.never)]
+        assert len(phrases) == len(set(phrases)), tag.slug
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -103,6 +132,7 @@ def test_the_vocabulary_holds_the_tags_and_every_one_has_rules() -> None:
         ("tags: [{slug: a, group: g, name: A, means: m, word: [x]}]", "a has unknown ['word']"),
         ("tags: [{slug: a, group: g, name: A, means: m, words: x}]", "“words” must be a list"),
         ("tags: [{slug: a, group: g, name: A, means: m, words: [2024]}]", "“words” must be a list"),
+        ("tags: [{slug: a, group: g, name: A, means: m, words: ['*']}]", "“words” must be a list"),
         ("tags: [{slug: a, group: g, name: A, means: m, times: 0}]", "“times” must be a number"),
         (
             "tags: [&a {slug: a, group: g, name: A, means: m}, *a]",
@@ -116,4 +146,122 @@ def test_mistakes_in_the_vocabulary_say_which_tag(tmp_path: Path, text: str, say
     with pytest.raises(VocabularyError) as caught:
         load_vocabulary(path)
     assert says in str(caught.value)
-    assert "vocabulary" in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+RULES = """
+tags:
+  - {slug: distillation, group: g, name: D, means: m, sure: [GRPO], words: [distill*, teacher],
+     title: [student], never: [teacher forcing], times: 3}
+  - {slug: graphs, group: g, name: G, means: m, words: [graph*]}
+  - {slug: video, group: g, name: V, means: m, words: [video*]}
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    (tmp_path / "rules.yml").write_text(RULES)
+    with closing(sqlite3.connect(tmp_path / "it.db")) as db:
+        db.execute("create table papers (id, title, abstract)")
+        abstract = "Distilled from a teacher, a student. Teacher forcing of videos." + LONG
+        papers = [("a", "Graphs of Städte", abstract), ("b", "Graphs", None)]
+        db.executemany("insert into papers values (?, ?, ?)", papers)
+        more = [(str(number), f"Trees {number}", None) for number in range(12)]
+        db.executemany("insert into papers values (?, ?, ?)", more)
+        db.commit()
+    return tmp_path
+
+
+def explain(workplace: Path, *arguments: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "dailypapers.explain", *arguments]
+    if arguments:
+        command += ["--db", f"{workplace}/it.db", "--vocabulary", f"{workplace}/rules.yml"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=PROJECT, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_explain_tells_what_earned_tags_and_what_was_too_little(workplace: Path) -> None:
+    assert explain(workplace, "STÄDTE") == (
+        0,
+        "Graphs of Städte\n"
+        "Tags:\n"
+        "  graphs: title: graphs\n"
+        "Not enough:\n"
+        "  distillation: abstract: distilled, teacher (2 mentions in the abstract, of 3 needed)\n"
+        "  video: abstract: videos (1 mention in the abstract, of 2 needed)\n",
+        "",
+    )
+
+
+def test_explain_one_tag(workplace: Path) -> None:
+    assert explain(workplace, "städte", "--tag", "distillation") == (
+        0,
+        "Graphs of Städte\n"
+        "distillation: no, 2 mentions in the abstract, of 3 needed\n"
+        "  abstract, never: teacher forcing\n"
+        "  abstract, title: student (counts in titles only)\n"
+        "  abstract, words: distilled, teacher\n",
+        "",
+    )
+    assert explain(workplace, "graphs", "--tag", "video")[1] == (
+        "Graphs\nvideo: no, none of its phrases is in title or abstract\n"
+    )
+
+
+def test_verdicts(workplace: Path) -> None:
+    rules = load_vocabulary(workplace / "rules.yml")
+
+    def verdict(title: str, abstract: str) -> str:
+        return next(tell_tag(rules, "distillation", title, abstract))
+
+    assert verdict("A student", "") == "distillation: yes, by its title"
+    assert verdict("T", "GRPO") == "distillation: yes, by a sure phrase in the abstract"
+    assert verdict("T", "a teacher, to distill") == (
+        "distillation: yes, 2 mentions in the abstract, each counted twice in so short a text, "
+        "of 3 needed"
+    )
+
+
+def test_explain_lists_papers_that_are_meant_perhaps(workplace: Path) -> None:
+    status, told, _ = explain(workplace, "trees")
+    assert status == 0
+    assert told.startswith("12 papers have “trees” in their titles; give more of one:\n  Trees 0\n")
+    assert told.endswith("  Trees 7\n  … and 2 more\n")
+
+
+def test_explain_refuses_in_one_line(workplace: Path) -> None:
+    database = f"{workplace}/it.db"
+    assert explain(workplace, "zzz") == (
+        1,
+        "",
+        f"explain: no paper in {database} has “zzz” in its title\n",
+    )
+    assert explain(workplace, "graphs", "--tag", "trees") == (
+        2,
+        "",
+        "explain: rules.yml has no tag trees\n",
+    )
+    (workplace / "rules.yml").write_text("tags:\n  - {slug: a, group: g, name: A}\n")
+    assert explain(workplace, "graphs") == (
+        1,
+        "",
+        f"explain: {workplace}/rules.yml: a lacks ['means']\n",
+    )
+    (workplace / "rules.yml").write_text(RULES)
+    (workplace / "it.db").write_text("no database, and so long that SQLite must see it" * 30)
+    assert explain(workplace, "graphs")[::2] == (
+        1,
+        f"explain: {database}: file is not a database\n",
+    )
+    (workplace / "it.db").unlink()
+    assert explain(workplace, "graphs")[::2] == (
+        1,
+        f"explain: there is no database {database}; run: make db\n",
+    )
+
+
+def test_explain_without_a_title_tells_its_usage(workplace: Path) -> None:
+    status, told, said = explain(workplace)
+    assert (status, told) == (2, "")
+    assert said.startswith("Usage: python -m dailypapers.explain")
