@@ -27,9 +27,12 @@ SYNONYM_WEIGHT = 0.7
 K1, B = 1.2, 0.75
 """The usual bm25 constants: how fast repetition saturates, how much length matters."""
 
-MAX_POSTINGS = 100_000
-"""Papers that one question to FTS5 may score, about 0.1 s: commoner words are left out of it, and
-where even the rarest word is commoner, only the newest papers are asked for it."""
+MAX_POSTINGS = 50_000
+"""Papers that one question to FTS5 may go through, about 0.1 s: commoner words are left out of it,
+and where even the rarest word is commoner, the newest papers that hold it are candidates."""
+
+MAX_FILTERED = 5_000
+"""Of the papers that pass the filters, so many of the newest are looked at for a common word."""
 
 _PREFIXES = [
     "anti", "auto", "bi", "co", "cross", "down", "fine", "hyper", "inter", "meta", "micro", "mid",
@@ -77,6 +80,8 @@ def _stemmer() -> Stemmer.Stemmer:
 @lru_cache(maxsize=200_000)
 def stem_word(word: str) -> str:
     """The stem under which FTS5's porter tokenizer files a word."""
+    if len(word) < 3:  # PyStemmer would take the "s" off "as"
+        return word
     stem: str = _stemmer().stemWord(word)
     return stem
 
@@ -155,21 +160,36 @@ class Index:
     ) -> dict[int, float]:
         """The `limit` best papers by bm25 that match and pass, with their score.
 
-        `cost` is how many papers FTS5 would go through; above MAX_POSTINGS, only the newest
-        papers are asked, so many that it goes through about MAX_POSTINGS.
+        `cost` is how many papers FTS5 would go through, once to match and once to weigh; above
+        MAX_POSTINGS it is the `limit` newest, all with the score 0.
         """
-        total = self.count_papers() if cost > MAX_POSTINGS else 0
-        oldest = int(total * (1 - MAX_POSTINGS / cost)) if total else 0
+        if cost > MAX_POSTINGS:
+            return self._match_newest(expression, filters, limit)
         conditions = "".join(f" and {condition.sql}" for condition in filters)
         join = " join papers on papers.number = papers_fts.rowid" if filters else ""
         sql = (
             f"select papers_fts.rowid, -rank from papers_fts{join}"  # noqa: S608
-            f" where papers_fts match ? and papers_fts.rowid > ?{conditions}"
-            " order by rank limit ?"
+            f" where papers_fts match ?{conditions} order by rank limit ?"
         )
-        parameters = [value for condition in filters for value in condition.parameters]
-        rows = self._connection.execute(sql, [expression, oldest, *parameters, limit])
-        return dict(rows.fetchall())
+        parameters = [expression, *_list_parameters(filters), limit]
+        return dict(self._connection.execute(sql, parameters).fetchall())
+
+    def _match_newest(
+        self, expression: str, filters: Sequence[Filter], limit: int
+    ) -> dict[int, float]:
+        within = ""
+        if filters:
+            conditions = " and ".join(condition.sql for condition in filters)
+            within = (
+                f" and rowid in (select number from papers where {conditions}"  # noqa: S608
+                f" order by number desc limit {MAX_FILTERED})"
+            )
+        sql = (
+            f"select rowid, 0.0 from papers_fts where papers_fts match ?{within}"  # noqa: S608
+            " order by rowid desc limit ?"
+        )
+        parameters = [expression, *_list_parameters(filters), limit]
+        return dict(self._connection.execute(sql, parameters).fetchall())
 
     def read_texts(self, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
         """Titles and abstracts of papers, by number."""
@@ -181,6 +201,10 @@ class Index:
         }
 
 
+def _list_parameters(filters: Sequence[Filter]) -> list[str | int]:
+    return [value for condition in filters for value in condition.parameters]
+
+
 def rank_papers(connection: sqlite3.Connection, query: Query, synonyms: Synonyms) -> list[Hit]:
     """The papers that match the words of a query and pass its filters, best first.
 
@@ -190,7 +214,7 @@ def rank_papers(connection: sqlite3.Connection, query: Query, synonyms: Synonyms
     index = Index(connection)
     units = make_units(query.scored_words, synonyms)
     found: dict[int, float] = {}
-    for phrases in _list_phrases(query, units):
+    for phrases in _list_phrases(index, query, units):
         affordable, cost = _choose_affordable(index, phrases)
         expression = _write_expression(query, affordable)
         if expression:
@@ -202,12 +226,13 @@ def rank_papers(connection: sqlite3.Connection, query: Query, synonyms: Synonyms
     return _score_papers(index, units, found)
 
 
-def _list_phrases(query: Query, units: Sequence[Unit]) -> list[list[Stems]]:
-    """What to ask FTS5 for: the words as typed, then with all their variants."""
+def _list_phrases(index: Index, query: Query, units: Sequence[Unit]) -> list[list[Stems]]:
+    """What to ask FTS5 for: the words as typed, then with those of their variants that exist."""
     typed: list[Stems] = [(word,) for word in query.words]
     plain = {(stem_word(word),) for word in query.words}
-    varied = [v.stems for unit in units if query.words for v in unit.variants]
-    return [typed, [*typed, *(stems for stems in varied if stems not in plain)]]
+    varied = dict.fromkeys(v.stems for unit in units if query.words for v in unit.variants)
+    others = [stems for stems in varied if stems not in plain and index.count_holders(stems)]
+    return [typed, typed + others] if others else [typed]
 
 
 def _write_expression(query: Query, phrases: Sequence[Stems]) -> str:
@@ -260,8 +285,8 @@ def _weigh_variants(index: Index, units: Sequence[Unit]) -> list[list[tuple[Stem
     total = index.count_papers()
 
     def rarity(stems: Stems) -> float:
-        holders = index.count_holders(stems)
-        return math.log(1 + (total - holders + 0.5) / (holders + 0.5)) if holders else 0.0
+        holders = max(1, index.count_holders(stems))
+        return math.log(1 + (total - holders + 0.5) / (holders + 0.5))
 
     weighed = []
     for unit in units:

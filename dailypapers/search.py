@@ -24,7 +24,7 @@ MAX_WORDS = 48
 
 STOP_WORDS = frozenset(
     """
-    a an and are as at be by can do does for from how i in is it its no not of on or so that the
+    a an and are as at be by can do does for from how i in is it its no not of on or s so t that the
     their them then there these they this to up use using via was what when where which while who
     why will with without we you
     """.split()

@@ -3,12 +3,11 @@
 The rules are explained at the top of vocabulary.yml, for the people who edit them.
 """
 
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ahocorasick
 import yaml
@@ -19,7 +18,17 @@ SOURCE = "vocabulary"
 SHORT_TEXT = 100
 """Words; in a shorter abstract, every mention counts twice."""
 
-_NOT_WORDS = re.compile(r"[^a-z0-9+]+")
+
+class _WordSigns(dict[int, str]):
+    """For str.translate: letters, digits and "+" stay, everything else is a blank."""
+
+    def __missing__(self, sign: int) -> str:
+        kept = chr(sign)
+        self[sign] = kept if kept in "abcdefghijklmnopqrstuvwxyz0123456789+" else " "
+        return self[sign]
+
+
+_WORD_SIGNS = _WordSigns()
 _KINDS = ("sure", "never", "words", "title")
 """The lists of phrases; where one phrase stands in two, the first of these decides."""
 _RULE_KEYS = {*_KINDS, "times"}
@@ -47,7 +56,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All tags, and spellings that are one: how a word may begin, and how it counts instead."""
+    """All tags, and how words may begin that are one: (" pre train", " pretrain")."""
 
     tags: tuple[Tag, ...]
     spellings: tuple[tuple[str, str], ...] = ()
@@ -111,8 +120,7 @@ def _is_phrase(value: object) -> bool:
     return isinstance(value, str) and bool(fold_words(value))
 
 
-@dataclass(frozen=True)
-class Mention:
+class Mention(NamedTuple):
     """A phrase of a tag's rules, found between the blanks at `start` and `end`."""
 
     start: int
@@ -120,9 +128,9 @@ class Mention:
     kind: str
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What a paper says of one tag's phrases; `title` and `abstract` are as the rules see them."""
+class Findings(NamedTuple):
+    """What a paper says of one tag's phrases; `title` and `abstract` are as the rules see them,
+    `weight` is what one mention in the abstract counts."""
 
     tag: Tag
     title: str
@@ -130,7 +138,6 @@ class Findings:
     in_title: Sequence[Mention]
     in_abstract: Sequence[Mention]
     weight: int
-    """What one mention in the abstract counts."""
 
     @property
     def heads(self) -> list[Mention]:
@@ -145,9 +152,10 @@ class Findings:
     @property
     def is_earned(self) -> bool:
         """Whether that is enough."""
-        bodies = self.bodies
-        is_sure = any(mention.kind == "sure" for mention in bodies)
-        return bool(self.heads) or is_sure or self.weight * len(bodies) >= self.tag.times
+        if any(mention.kind != "never" for mention in self.in_title):
+            return True
+        kinds = [mention.kind for mention in self.in_abstract]
+        return "sure" in kinds or self.weight * kinds.count("words") >= self.tag.times
 
     @property
     def evidence(self) -> str:
@@ -164,16 +172,17 @@ class Tagger:
     """Finds the phrases of all tags in one pass over a text (Aho-Corasick)."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._tags = {tag.slug: tag for tag in vocabulary.tags}
-        self._spellings = vocabulary.spellings
-        uses: dict[str, list[tuple[str, str]]] = {}
-        for tag in self._tags.values():
+        self._tags = vocabulary.tags
+        uses: dict[str, list[tuple[int, str]]] = {}
+        for place, tag in enumerate(self._tags):
             for kind in _KINDS:
                 for phrase in getattr(tag, kind):
-                    uses.setdefault(self._fold_phrase(phrase), []).append((tag.slug, kind))
+                    for spelled in spell_phrase(phrase, vocabulary.spellings):
+                        uses.setdefault(spelled, []).append((place, kind))
         self._automaton = ahocorasick.Automaton()
-        for phrase, tag_kinds in uses.items():
-            self._automaton.add_word(phrase, (len(phrase), tag_kinds))
+        for spelled, kinds in uses.items():
+            open_left, open_right = spelled[0] != " ", spelled[-1] != " "
+            self._automaton.add_word(spelled, (len(spelled), open_left, open_right, kinds))
         self._automaton.make_automaton()
 
     def tag(self, title: str, abstract: str | None) -> list[EarnedTag]:
@@ -183,43 +192,48 @@ class Tagger:
 
     def find(self, title: str, abstract: str | None) -> Iterator[Findings]:
         """What the paper says of the tags, in the vocabulary's order, silence left out."""
-        folded_title, folded_abstract = self._fold(title), self._fold(abstract or "")
+        folded_title, folded_abstract = fold_text(title), fold_text(abstract or "")
         weight = 2 if folded_abstract.count(" ") < SHORT_TEXT else 1
         in_title = self._find_mentions(folded_title)
         in_abstract = self._find_mentions(folded_abstract)
-        for slug, tag in self._tags.items():
-            if slug in in_title or slug in in_abstract:
-                heads = _keep_apart(in_title.get(slug, []))
-                bodies = _keep_apart(in_abstract.get(slug, []))
-                yield Findings(tag, folded_title, folded_abstract, heads, bodies, weight)
+        for place in sorted(in_title.keys() | in_abstract.keys()):
+            heads = _keep_apart(in_title.get(place, []))
+            bodies = _keep_apart(in_abstract.get(place, []))
+            tag = self._tags[place]
+            yield Findings(tag, folded_title, folded_abstract, heads, bodies, weight)
 
-    def _fold(self, text: str) -> str:
-        """The words in their one spelling, with a blank before the first and after the last."""
-        folded = f" {fold_words(text)} "
-        for spelling, counted in self._spellings:
-            folded = folded.replace(spelling, counted)
-        return folded
-
-    def _fold_phrase(self, phrase: str) -> str:
-        """As the text is folded; without its outer blank where "*" leaves an end open."""
-        folded = self._fold(phrase)
-        return folded[phrase.startswith("*") : len(folded) - phrase.endswith("*")]
-
-    def _find_mentions(self, folded: str) -> dict[str, list[Mention]]:
-        found: dict[str, list[Mention]] = {}
+    def _find_mentions(self, folded: str) -> dict[int, list[Mention]]:
+        """The mentions of each tag, by its place in the vocabulary."""
+        found: dict[int, list[Mention]] = defaultdict(list)
         if not self._automaton:  # a vocabulary of tags that have no rules yet
             return found
-        for last, (length, uses) in self._automaton.iter(folded):
-            start = folded.rfind(" ", 0, last - length + 2)
-            end = folded.find(" ", last)
-            for slug, kind in uses:
-                found.setdefault(slug, []).append(Mention(start, end, kind))
+        for last, (length, open_left, open_right, kinds) in self._automaton.iter(folded):
+            first = last - length + 1
+            start = folded.rfind(" ", 0, first) if open_left else first
+            end = folded.find(" ", last) if open_right else last
+            for place, kind in kinds:
+                found[place].append(Mention(start, end, kind))
         return found
+
+
+def spell_phrase(phrase: str, spellings: Sequence[tuple[str, str]]) -> set[str]:
+    """A phrase as texts are folded, in all its spellings; without its outer blank where "*" leaves
+    an end open."""
+    spelled = {fold_text(phrase)}
+    for pair in spellings:
+        for one, other in (pair, pair[::-1]):
+            spelled |= {text.replace(one, other) for text in spelled}
+    return {text[phrase.startswith("*") : len(text) - phrase.endswith("*")] for text in spelled}
+
+
+def fold_text(text: str) -> str:
+    """The words of a text, with a blank before the first and after the last."""
+    return f" {fold_words(text)} "
 
 
 def fold_words(text: str) -> str:
     """Lower case, only letters, digits and "+", one blank between words."""
-    return _NOT_WORDS.sub(" ", text.lower()).strip()
+    return " ".join(text.lower().translate(_WORD_SIGNS).split())
 
 
 def _keep_apart(mentions: list[Mention]) -> list[Mention]:
@@ -227,8 +241,10 @@ def _keep_apart(mentions: list[Mention]) -> list[Mention]:
 
     One right after the other is one: “low-rank adaptation (LoRA)” speaks of one thing once.
     """
+    if len(mentions) < 2:
+        return mentions
     kept: list[Mention] = []
-    for mention in sorted(mentions, key=lambda m: (m.start, -m.end, _KINDS.index(m.kind))):
+    for mention in sorted(mentions, key=_order_mention):
         before = kept[-1] if kept else None
         if before is None or mention.start > before.end:
             kept.append(mention)
@@ -241,8 +257,15 @@ def _keep_apart(mentions: list[Mention]) -> list[Mention]:
     return kept
 
 
+def _order_mention(mention: Mention) -> tuple[int, int, int]:
+    return mention.start, -mention.end, _KINDS.index(mention.kind)
+
+
 def count_words(mentions: Sequence[Mention], text: str) -> Iterator[str]:
     """The whole words at the mentions, as "distillation ×3", most frequent first."""
-    found = Counter(text[m.start : m.end].strip() for m in mentions)
+    found: dict[str, int] = {}
+    for start, end, _ in mentions:
+        words = text[start:end].strip()
+        found[words] = found.get(words, 0) + 1
     for words, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
         yield f"{words} ×{count}" if count > 1 else words

@@ -52,7 +52,7 @@ def find(db: sqlite3.Connection, typed: str, **options: object) -> list[str]:
         ("x -title:lora", Query(("x",), excluded=('title : "lora"',))),
         ("quantiz*", Query((), ('"quantiz" *',), required_words=("quantiz",))),
         ("fine-tuning", Query(words=("fine", "tuning"))),
-        ("C++ don't AND OR", Query(words=("c", "don", "t"))),
+        ("C++ don't AND OR", Query(words=("c", "don"))),
         ("https://a.example/x", Query(words=("https", "example", "x"))),
         ("ratio: year:soon tag:", Query(words=("ratio", "year", "soon", "tag"))),
         ('"" " -"" * - -- : ::', Query()),

@@ -92,8 +92,9 @@ def test_folding() -> None:
 
 def test_spellings_of_one_word_are_one() -> None:
     for spelling in ("Pre-training", "pre training", "pretraining"):
-        assert tag(spelling, LONG, words=("pre-train*",)) == "title: pretraining"
-        assert tag(spelling, LONG, words=("pretraining",)) == "title: pretraining"
+        as_written = f"title: {fold_words(spelling)}"
+        assert tag(spelling, LONG, words=("pre-train*",)) == as_written
+        assert tag(spelling, LONG, words=("pretraining",)) == as_written
     assert tag("Presume training", LONG, words=("pretrain*",)) is None
 
 
