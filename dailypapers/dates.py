@@ -63,11 +63,15 @@ def find_capture_date(file_name: str) -> CaptureDate | None:
 
 
 def choose_year(
-    option: int | None, named: CaptureDate | None, printed: Iterable[PrintedDate]
+    option: int | None,
+    named: CaptureDate | None,
+    stated: CaptureDate | None,
+    printed: Iterable[PrintedDate],
 ) -> tuple[int | None, YearSource | None]:
     """The year of a page's year-less dates, and where it is from.
 
-    The --year option, else a date in the file's name, else one more than the latest year that
+    The --year option, else a date in the file's name, else the capture's day as the page states
+    it, else one more than the latest year that
     the page prints: it prints years only for dates outside of its own (see DESIGN, "what the
     listing pages mean"; true of all captures seen).
     """
@@ -75,6 +79,8 @@ def choose_year(
         return option, YearSource.OPTION
     if named is not None:
         return named.year, YearSource.FILE_NAME
+    if stated is not None:
+        return stated.year, YearSource.STATED
     years = [date.year for date in printed if date.year is not None]
     return (max(years) + 1, YearSource.INFERRED) if years else (None, None)
 

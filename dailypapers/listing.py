@@ -42,8 +42,9 @@ class Entry:
 
     `line` is where the title stands (from 1), `position` which card of the listing it is
     (from 1). `title` is the printed one with white space collapsed; `abstract` is the printed
-    line untouched, so that its hash ties to the page. `published` is an ISO date, filled in
-    once the year is known.
+    line untouched, so that its hash ties to the page, and `is_summary` where it is the API's
+    own, which no page has cut or marked. `published` is an ISO date, filled in once the year is
+    known where the page prints none. `authors` are names in order.
     """
 
     position: int
@@ -58,6 +59,9 @@ class Entry:
     comments: int | None = None
     upvotes: int | None = None
     arxiv_id: str | None = None
+    is_summary: bool = False
+    authors: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
 
     @cached_property
     def abstract_sha256(self) -> str | None:

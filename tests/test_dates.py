@@ -51,10 +51,12 @@ def test_dates_in_file_names(name: str, date: CaptureDate | None) -> None:
 
 def test_year_comes_from_the_best_source() -> None:
     printed = [PrintedDate(6, 3), PrintedDate(9, 29, 2024), PrintedDate(1, 1, 2020)]
-    assert choose_year(2030, CaptureDate(2026), printed) == (2030, "option")
-    assert choose_year(None, CaptureDate(2026), printed) == (2026, "file name")
-    assert choose_year(None, None, printed) == (2025, "inferred")
-    assert choose_year(None, None, [PrintedDate(6, 3)]) == (None, None)
+    named, stated = CaptureDate(2026), CaptureDate(2027)
+    assert choose_year(2030, named, stated, printed) == (2030, "option")
+    assert choose_year(None, named, stated, printed) == (2026, "file name")
+    assert choose_year(None, None, stated, printed) == (2027, "stated")
+    assert choose_year(None, None, None, printed) == (2025, "inferred")
+    assert choose_year(None, None, None, [PrintedDate(6, 3)]) == (None, None)
 
 
 def test_day_of_a_page_saved_after_new_year_is_of_the_old_year() -> None:

@@ -1,11 +1,13 @@
 """One module a format. The file's content decides which reader takes it, not its name."""
 
+import datetime
 import hashlib
 import re
 from dataclasses import replace
 
 from ..captures import CaptureError, decode_capture
 from ..dates import (
+    CaptureDate,
     PrintedDate,
     choose_day,
     choose_year,
@@ -47,10 +49,13 @@ def read_listing(file: str, content: bytes, year: int | None = None) -> Listing:
         blank,
         format=page_format,
         heading=page.heading,
+        listed_on=page.listed_on,
+        query=page.query,
         entries=page.entries,
         problems=(*problems, *page.problems),
     )
-    return _date_listing(listing, year)
+    stated = datetime.date.fromisoformat(page.captured_on) if page.captured_on else None
+    return _date_listing(listing, year, CaptureDate(stated.year, stated) if stated else None)
 
 
 def _read_page(text: str) -> tuple[Page, str]:
@@ -65,16 +70,16 @@ def _read_page(text: str) -> tuple[Page, str]:
     raise CaptureError("no cards found; is this the text of a Daily Papers page?")
 
 
-def _date_listing(listing: Listing, option: int | None) -> Listing:
+def _date_listing(listing: Listing, option: int | None, stated: CaptureDate | None) -> Listing:
     """Give the year-less dates their year, and report those that cannot have it."""
     printed = [parse_printed_date(entry.published_printed or "") for entry in listing.entries]
     named = find_capture_date(listing.file)
-    year, year_source = choose_year(option, named, [date for date in printed if date])
+    year, year_source = choose_year(option, named, stated, [date for date in printed if date])
     heading = parse_printed_date(listing.heading or "")
-    day = choose_day(heading, year, named)
-    listed_on = day.isoformat() if day else None
+    day = choose_day(heading, year, named or stated)
+    listed_on = listing.listed_on or (day.isoformat() if day else None)
     dated = [
-        replace(entry, published=_resolve_date(date, year))
+        replace(entry, published=entry.published or _resolve_date(date, year))
         for entry, date in zip(listing.entries, printed, strict=True)
     ]
     problems = [

@@ -45,11 +45,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Page:
-    """What a reader found: entries and problems in the order of the page."""
+    """What a reader found: entries and problems in the order of the page.
+
+    `heading` is the page's day as printed ("Dec 30"). Where the page states them: the `query` it
+    answers, the ISO date `captured_on` of its capture, which tells the year of year-less dates,
+    and the ISO date `listed_on` that it lists.
+    """
 
     heading: str | None
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]
+    query: str | None = None
+    captured_on: str | None = None
+    listed_on: str | None = None
 
 
 def split_lines(text: str) -> list[Line]:
