@@ -31,7 +31,7 @@ class CaptureError(Exception):
 def find_captures(paths: Iterable[Path]) -> list[Path]:
     """The files that the paths name, each once: a folder means the files in it.
 
-    In a folder, README files and hidden files are not listings. A path that does not exist
+    In a folder, README, LICENSE and hidden files are not listings. A path that does not exist
     and a folder without listings stay in the list, so that loading them says so.
     """
     found: dict[Path, Path] = {}
@@ -45,7 +45,9 @@ def _list_folder(folder: Path) -> list[Path]:
     return sorted(
         file
         for file in folder.iterdir()
-        if file.is_file() and not file.name.startswith(".") and file.stem.upper() != "README"
+        if file.is_file()
+        and not file.name.startswith(".")
+        and file.stem.upper() not in ("README", "LICENSE")
     )
 
 

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from .links import find_links
 from .listing import Severity
-from .merge import Catalogue, Paper
+from .merge import Catalogue, Paper, give_ids
 from .schema import COUNT_WORDS, FULL_TEXT, STORED_COUNTS, TABLES
 from .tagging import SOURCE, EarnedTag, Tagger, Vocabulary
 
@@ -108,6 +108,7 @@ def write_database(
             create_tables(db)
             _save_lookups(db, catalogue, vocabulary)
             _save_papers(db, catalogue.papers, earned)
+            _save_names(db, catalogue.papers)
             _save_listings(db, catalogue)
         report("finding related papers")
         with db.atomic():
@@ -189,6 +190,37 @@ def _save_papers(
             for link in find_links(paper.abstract or "")
         ),
     )
+
+
+def _save_names(db: Database, papers: Sequence[Paper]) -> None:
+    """Authors in order, and keywords with their case folded, where listings give them."""
+    authors = give_ids(name for paper in papers for name in paper.authors)
+    _save(db, "authors", _make_name_rows(authors))
+    _save(
+        db,
+        "paper_authors",
+        (
+            {"paper": paper.id, "position": position, "author": authors[name]}
+            for paper in papers
+            for position, name in enumerate(paper.authors, 1)
+        ),
+    )
+    keywords = give_ids(name.casefold() for paper in papers for name in paper.keywords)
+    _save(db, "keywords", _make_name_rows(keywords))
+    _save(
+        db,
+        "paper_keywords",
+        (
+            {"paper": paper.id, "keyword": keywords[name]}
+            for paper in papers
+            for name in sorted({keyword.casefold() for keyword in paper.keywords})
+        ),
+    )
+
+
+def _make_name_rows(ids: Mapping[str, str]) -> Iterator[Row]:
+    for name, key in sorted(ids.items(), key=lambda item: item[1]):
+        yield {"id": key, "name": name, "papers": 0}
 
 
 def _save_related(

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from slugify import slugify
@@ -52,6 +53,8 @@ class Paper:
     comments: int | None
     upvotes: int | None
     arxiv_id: str | None
+    authors: tuple[str, ...]
+    keywords: tuple[str, ...]
     sightings: tuple[Sighting, ...]
 
     @property
@@ -160,7 +163,6 @@ def _make_papers(groups: Iterable[Sequence[Sighting]]) -> Iterator[Paper]:
     taken: set[str] = set()
     for number, group in enumerate(groups, 1):
         title = make_readable(group[0].entry.title)
-        abstract = max((s.entry.abstract or "" for s in group), key=len)
         arxiv_id = _newest(group, "arxiv_id")
         paper_id = _choose_id(title, arxiv_id, taken)
         taken.add(paper_id)
@@ -168,13 +170,15 @@ def _make_papers(groups: Iterable[Sequence[Sighting]]) -> Iterator[Paper]:
             id=paper_id,
             number=number,
             title=title,
-            abstract=make_readable(abstract) or None,
+            abstract=_choose_abstract(group),
             published=_choose_date(group),
             authors_count=_newest(group, "authors_count"),
             organization=_newest(group, "organization"),
             comments=_newest(group, "comments"),
             upvotes=_newest(group, "upvotes"),
             arxiv_id=arxiv_id,
+            authors=_newest(group, "authors") or (),
+            keywords=_newest(group, "keywords") or (),
             sightings=tuple(group),
         )
 
@@ -187,17 +191,47 @@ def _choose_id(title: str, arxiv_id: str | None, taken: set[str]) -> str:
     return next(candidate for candidate in ids if candidate not in taken)
 
 
+def give_ids(names: Iterable[str]) -> dict[str, str]:
+    """An id for each different name: its slug, with a short hash for all but one where several
+    names share it ("Jose" before "José", by their signs)."""
+    ids: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(set(names)):
+        slug = slugify(name, max_length=MAX_SLUG) or "name"
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        ids[name] = slug if slug not in taken else f"{slug}-{digest[:8]}"
+        taken.add(ids[name])
+    return ids
+
+
 def _newest(group: Sequence[Sighting], fact: str) -> Any:
     """The fact as the newest listing that states it has it."""
     stated = (getattr(sighting.entry, fact) for sighting in reversed(group))
-    return next((value for value in stated if value is not None), None)
+    return next((value for value in stated if value not in (None, ())), None)
+
+
+def _choose_abstract(group: Sequence[Sighting]) -> str | None:
+    """The API's own beats a page's, which may be marked or cut; then the longer one wins."""
+    entries = [sighting.entry for sighting in group if sighting.entry.abstract]
+    best = max(entries, key=lambda e: (e.is_summary, len(e.abstract or "")), default=None)
+    return make_readable(best.abstract or "") or None if best else None
 
 
 def _choose_date(group: Sequence[Sighting]) -> str | None:
-    """A date printed with its year beats one whose year was worked out; then the newest wins."""
+    """The API's UTC date, else a date printed with its year, else one whose year was worked out;
+    of equals, the newest listing's."""
     dated = [sighting.entry for sighting in group if sighting.entry.published]
     full = [entry for entry in dated if "," in (entry.published_printed or "")]
-    return (full or dated)[-1].published if dated else None
+    exact = [entry for entry in dated if entry.is_summary]
+    return (exact or full or dated)[-1].published if dated else None
+
+
+def _agree(fact: str, stated: Any, chosen: Any) -> bool:
+    """Pages show the day in New York, the API in UTC: a day apart is the same day."""
+    if fact == "published" and stated and chosen:
+        days = date.fromisoformat(stated) - date.fromisoformat(chosen)
+        return abs(days.days) <= 1
+    return bool(stated == chosen)
 
 
 def _find_contradictions(paper: Paper) -> Iterator[tuple[str, Problem]]:
@@ -206,7 +240,7 @@ def _find_contradictions(paper: Paper) -> Iterator[tuple[str, Problem]]:
         chosen = getattr(paper, fact)
         for sighting in paper.sightings:
             stated = getattr(sighting.entry, fact)
-            if stated is not None and stated != chosen:
+            if stated is not None and not _agree(fact, stated, chosen):
                 message = f"the {name} {stated} contradicts {chosen}, which the paper keeps"
                 problem = Problem(
                     sighting.entry.line, Severity.WARNING, message, sighting.entry.title

@@ -87,6 +87,33 @@ TABLES: Mapping[str, Table] = {
         indexes=(("tag", "paper"),),
         without_rowid=True,
     ),
+    "keywords": Table(
+        {"id": str, "name": str, "papers": int},
+        key=("id",),
+        required=("name", "papers"),
+        indexes=(("papers",),),
+    ),
+    "paper_keywords": Table(
+        {"paper": str, "keyword": str},
+        key=("paper", "keyword"),
+        references=(("paper", "papers", "id"), ("keyword", "keywords", "id")),
+        indexes=(("keyword", "paper"),),
+        without_rowid=True,
+    ),
+    "authors": Table(
+        {"id": str, "name": str, "papers": int},
+        key=("id",),
+        required=("name", "papers"),
+        indexes=(("papers",), ("name",)),
+    ),
+    "paper_authors": Table(
+        {"paper": str, "position": int, "author": str},
+        key=("paper", "position"),
+        required=("author",),
+        references=(("paper", "papers", "id"), ("author", "authors", "id")),
+        indexes=(("author", "paper"),),
+        without_rowid=True,
+    ),
     "related_papers": Table(
         {"paper": str, "rank": int, "related": str, "score": float},
         key=("paper", "rank"),
@@ -175,6 +202,10 @@ STORED_COUNTS = [
         select count(*) from papers where papers.organization = organizations.id)""",
     """update tags set papers = (
         select count(*) from paper_tags where paper_tags.tag = tags.id)""",
+    """update keywords set papers = (
+        select count(*) from paper_keywords where paper_keywords.keyword = keywords.id)""",
+    """update authors set papers = (
+        select count(distinct paper) from paper_authors where paper_authors.author = authors.id)""",
 ]
 """The exact `papers` of the lookup tables, so that browsing never counts a large join."""
 

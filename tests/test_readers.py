@@ -237,8 +237,6 @@ def test_whatever_is_missing_every_line_is_accounted_for(seed: int) -> None:
         (cards_page(), "no cards found"),
         (b"x" * 10_000_000, "no cards found"),
         (b"  <!doctype html><p>A page</p>", "looks like HTML"),
-        (b'[{"paper": {"id": "2501.00001"}}]', "looks like JSON"),
-        (b'{"paper": {"id": "2501.00001"}}\n', "looks like JSON"),
         (b"---\nurl: https://huggingface.co/papers\n---\n", "looks like Markdown"),
         (
             b"# Daily Papers\n\n### [A title](https://huggingface.co/papers/1)\n",

@@ -15,15 +15,14 @@ from ..dates import (
     parse_printed_date,
 )
 from ..listing import Entry, Listing, Problem, Severity
-from . import cards, dense
+from . import api, cards, dense
 from .page import Page
 
-READERS = [cards, dense]
+READERS = [api, cards, dense]
 """Asked in this order; each has FORMAT, `recognise(text) -> bool` and `read(text) -> Page`."""
 
 _OTHER_FORMATS = {
     "HTML": re.compile(r"\A\s*<[a-zA-Z!]"),
-    "JSON": re.compile(r"\A\s*(?:\[\s*[{\"\[\]]|\{\s*[\"}])"),
     "Markdown": re.compile(r"\A---\n|^#{1,4} \[|\]\(https?://huggingface\.co/", re.MULTILINE),
     "text with addresses": re.compile(r"^https?://huggingface\.co/papers/\S+$", re.MULTILINE),
 }
@@ -65,7 +64,7 @@ def _read_page(text: str) -> tuple[Page, str]:
     for reader in READERS:
         if reader.recognise(text):
             page = reader.read(text)
-            if page.entries:
+            if page.entries or page.problems:
                 return page, reader.FORMAT
     raise CaptureError("no cards found; is this the text of a Daily Papers page?")
 
