@@ -25,6 +25,10 @@ MAX_SORTED = 2_000
 """Papers that are put into another order than relevance: the best so many."""
 
 
+MAX_CHECKED = 12
+"""Words whose spelling is looked at; each may go through thousands of words of the index."""
+
+
 @dataclass(frozen=True)
 class Search:
     """What was asked for: the typed text, and the page's own filters, order and page.
@@ -123,7 +127,7 @@ def suggest_spelling(connection: sqlite3.Connection, typed: str, synonyms: Synon
     """What was typed with its unknown words replaced by near ones of the index, if there are."""
     index = Index(connection)
     suggested = typed
-    for word in parse_query(typed).scored_words:
+    for word in parse_query(typed).scored_words[:MAX_CHECKED]:
         variants = [variant for unit in make_units([word], synonyms) for variant in unit.variants]
         if not any(index.count_holders(variant.stems) for variant in variants):
             near = _find_near_word(connection, index, word)
