@@ -224,9 +224,7 @@ def test_two_builds_at_once_do_each_other_no_harm(tmp_path: Path) -> None:
 def test_database_in_db_is_announced_to_datasette(sample: Path, tmp_path: Path) -> None:
     """A copy of the project, so that this one's inspect-data.json is left alone."""
     copy = tmp_path / "project"
-    shutil.copytree(
-        PROJECT, copy, ignore=shutil.ignore_patterns(".*", "db", "tests", "*.json")
-    )
+    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns(".*", "db", "tests", "*.json"))
     run = subprocess.run(
         [sys.executable, "build.py"], cwd=copy, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(copy)},

@@ -2,7 +2,6 @@
 
 import datetime
 import hashlib
-import re
 from dataclasses import replace
 
 from ..captures import CaptureError, decode_capture
@@ -15,21 +14,13 @@ from ..dates import (
     parse_printed_date,
 )
 from ..listing import Entry, Listing, Problem, Severity
-from . import api, cards, dense
+from . import api, cards, dense, html, links_after, markdown, numbered_links
 from .page import Page
 
-READERS = [api, cards, dense]
-"""Asked in this order; each has FORMAT, `recognise(text) -> bool` and `read(text) -> Page`."""
-
-_OTHER_FORMATS = {
-    "HTML": re.compile(r"\A\s*<[a-zA-Z!]"),
-    "Markdown": re.compile(r"\A---\n|^#{1,4} \[|\]\(https?://huggingface\.co/", re.MULTILINE),
-    "text with addresses": re.compile(r"^https?://huggingface\.co/papers/\S+$", re.MULTILINE),
-}
-"""Formats without a reader, known by their first characters; read as text, their marks would
-become titles."""
-
-_HEAD = 100_000
+READERS = [markdown, numbered_links, links_after, api, html, cards, dense]
+"""The first that recognises a text reads it: those that know their own marks before those that
+take any "·" for a byline or any text for dense. Each has FORMAT, `recognise(text) -> bool` and
+`read(text) -> Page`."""
 
 
 def read_listing(file: str, content: bytes, year: int | None = None) -> Listing:
@@ -58,15 +49,11 @@ def read_listing(file: str, content: bytes, year: int | None = None) -> Listing:
 
 
 def _read_page(text: str) -> tuple[Page, str]:
-    for name, mark in _OTHER_FORMATS.items():
-        if mark.search(text[:_HEAD]):
-            raise CaptureError(f"looks like {name}, which has no reader; save it as text")
-    for reader in READERS:
-        if reader.recognise(text):
-            page = reader.read(text)
-            if page.entries or page.problems:
-                return page, reader.FORMAT
-    raise CaptureError("no cards found; is this the text of a Daily Papers page?")
+    reader = next(reader for reader in READERS if reader.recognise(text))
+    page = reader.read(text)
+    if page.entries or page.problems:
+        return page, reader.FORMAT
+    raise CaptureError("no cards found; is this a Daily Papers page?")
 
 
 def _date_listing(listing: Listing, option: int | None, stated: CaptureDate | None) -> Listing:
