@@ -4,16 +4,20 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from dailypapers.listing import Entry, Listing
 from dailypapers.merge import merge_listings
 from dailypapers.readers import read_listing
 
 from .conftest import PROJECT
+from .pages import abstract
 from .shapes import Card, render_links_after, render_markdown, render_numbered_links
+from .test_text_shapes import random_cards
 
 PAGE = "003_80a96e83b939f9e8.txt"
 FACTS = ("title", "published", "organization", "organization_name", "comments")
@@ -126,3 +130,61 @@ def test_the_query_and_the_day_of_the_capture_are_kept() -> None:
     assert re.search(r"q=red%20kites", markdown)
     assert (listing.query, listing.year, listing.year_source) == ("red kites", 2026, "stated")
     assert listing.listed_on == "2026-10-02"
+
+
+def render_text(cards: list[Card]) -> str:
+    """Cards as a browser copies them; a card without a date has no byline."""
+    parts = ["Daily Papers\n\nDec 17\n"]
+    for made in cards:
+        parts.append(f"\n{made.title}\n\n{made.abstract}\n")
+        if made.published_printed and (made.authors_count or made.organization):
+            who = f"  • {made.authors_count} authors"
+            if made.organization:
+                who = f"{made.organization} {made.organization_name or made.organization}"
+            comments = f" {made.comments}" if made.comments else ""
+            parts.append(f"\n{who}\n·\n{made.published_printed}{comments}\n")
+    return "".join(parts)
+
+
+def render_dense(cards: list[Card]) -> str:
+    return "Subscribe\n" + "\n".join(f"{made.title}\n{made.abstract}" for made in cards)
+
+
+@settings(deadline=None)
+@given(random_cards())
+def test_random_cards_survive_plain_text(cards: list[Card]) -> None:
+    cards = [replace(made, abstract=abstract(made.arxiv_id)) for made in cards]
+    for render, says_more in ((render_text, True), (render_dense, False)):
+        entries = read_listing("2024-12-18.txt", render(cards).encode()).entries
+        assert [(e.title, e.abstract) for e in entries] == [
+            (" ".join(made.title.split()), made.abstract) for made in cards
+        ]
+        for entry, made in zip(entries, cards, strict=True):
+            has_byline = made.published_printed and (made.authors_count or made.organization)
+            if says_more and has_byline:
+                assert entry.published_printed == made.published_printed
+                assert (entry.organization, entry.comments) == (made.organization, made.comments)
+                if not made.organization:
+                    assert entry.authors_count == made.authors_count
+            else:
+                assert (entry.published, entry.authors_count, entry.comments) == (None, None, None)
+
+
+@settings(deadline=None)
+@given(random_cards())
+def test_random_cards_survive_the_api_and_its_html(cards: list[Card]) -> None:
+    entries = tuple(
+        Entry(
+            position, 1, made.title, made.abstract,
+            authors_count=made.authors_count, organization=made.organization,
+            organization_name=made.organization_name, comments=made.comments,
+        )
+        for position, made in enumerate(cards, 1)
+    )  # fmt: skip
+    for render in (render_api, render_lines, render_html):
+        found = read_listing("2024-12-18", render(entries).encode()).entries
+        for entry, expected in zip(found, entries, strict=True):
+            assert entry.title == " ".join(expected.title.split())
+            assert entry.arxiv_id == f"2401.{expected.position:05}"
+            for fact in ("abstract", "authors_count", "organization", "comments"):
+                assert getattr(entry, fact) == getattr(expected, fact)
