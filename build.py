@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dailypapers.captures import CaptureError, find_captures, load_capture
+from dailypapers.command import run_command, say, shorten_path
 from dailypapers.database import (
     WriteError,
     forget_inspect_data,
@@ -43,15 +44,15 @@ def build(listings: tuple[Path, ...], target: Path | None, year: int | None, str
 
     LISTING is a saved page or a folder of them (by default listings/).
     """
-    target = target or _shorten(PROJECT / "db" / "daily.db")
+    target = target or shorten_path(PROJECT / "db" / "daily.db")
     _check_target(target)
-    paths = find_captures(listings or [_shorten(PROJECT / "listings")])
+    paths = find_captures(listings or [shorten_path(PROJECT / "listings")])
     catalogue = merge_listings(_read_all(paths, year))
     _report_problems(catalogue, paths)
     _report_listings(catalogue)
     _check_catalogue(catalogue, target, strict)
     _write(catalogue, target)
-    _say(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB). {_tell_how_to_serve(target)}")
+    say(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB). {_tell_how_to_serve(target)}")
 
 
 def _check_target(target: Path) -> None:
@@ -85,10 +86,10 @@ def _report_problems(catalogue: Catalogue, paths: list[Path]) -> None:
         shown[key] += 1
         if shown[key] <= SHOWN_PROBLEMS:
             place = f"{folders[catalogue.listings[key].file]}:{problem.line or ''}".rstrip(":")
-            _say(f"{place}: {problem.severity}: {problem.message}")
+            say(f"{place}: {problem.severity}: {problem.message}")
     for key, count in shown.items():
         if count > SHOWN_PROBLEMS:
-            _say(f"{catalogue.listings[key].file}: … and {count - SHOWN_PROBLEMS:,} more problems")
+            say(f"{catalogue.listings[key].file}: … and {count - SHOWN_PROBLEMS:,} more problems")
 
 
 def _report_listings(catalogue: Catalogue) -> None:
@@ -96,14 +97,14 @@ def _report_listings(catalogue: Catalogue) -> None:
     problems = Counter(key for key, _ in catalogue.problems)
     for key, listing in catalogue.listings.items():
         entries = len(listing.entries)
-        _say(
+        say(
             f"{listing.file}: {_count(listing.cards, 'card')}, {_count(entries, 'entry')}, "
             f"{_count(new[key], 'new paper')}, {entries - new[key]:,} repeated, "
             f"{_count(problems[key], 'problem')}"
         )
     listings = catalogue.listings.values()
     papers = len(catalogue.papers)
-    _say(
+    say(
         f"{_count(len(listings), 'file')}: {_count(sum(one.cards for one in listings), 'card')}, "
         f"{_count(papers, 'paper')}, {sum(len(one.entries) for one in listings) - papers:,} "
         f"repeated, {_count(len(catalogue.problems), 'problem')}"
@@ -129,7 +130,7 @@ def _check_catalogue(catalogue: Catalogue, target: Path, strict: bool) -> None:
 
 def _write(catalogue: Catalogue, target: Path) -> None:
     """Write the database and, for one in db/, what Datasette wants to know beforehand."""
-    report = _say if sys.stderr.isatty() else _be_silent
+    report = say if sys.stderr.isatty() else _be_silent
     inspect_file = PROJECT / "inspect-data.json"
     is_served = target.resolve().parent == PROJECT / "db"
     try:
@@ -149,30 +150,9 @@ def _tell_how_to_serve(target: Path) -> str:
     return "Serve it: make serve" if default else f"Serve it: datasette . -i {target} --cors"
 
 
-def _shorten(path: Path) -> Path:
-    """Relative to where the command was called, if it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
-
-
 def _be_silent(message: str) -> None:
     """Progress is for people at a terminal."""
 
 
-def main() -> None:
-    """Run the command; what is wrong with its use is said in one line."""
-    try:
-        build.main(standalone_mode=False)
-    except click.ClickException as error:
-        _say(f"build.py: {error.format_message()}")
-        sys.exit(error.exit_code)
-    except click.Abort:
-        _say("build.py: stopped; the database is as it was")
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(build, "build.py", "stopped; the database is as it was")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dailypapers.command import run_command, say, shorten_path
 from dailypapers.fetching import (
     BASE_URL,
     MAX_DAYS,
@@ -91,9 +92,9 @@ def fetch(
         questions.append(ask_trending(today))
     if not questions:
         raise click.UsageError("name days, --week, --month, --since or --trending")
-    folder = folder or _shorten(PROJECT / "listings")
+    folder = folder or shorten_path(PROJECT / "listings")
     try:
-        with open_source(base_url, pause=pause, timeout=timeout, notice=_say) as source:
+        with open_source(base_url, pause=pause, timeout=timeout, notice=say) as source:
             failed = _fetch_all(source, questions, folder, refresh)
     except AddressError as error:
         raise click.UsageError(str(error)) from error
@@ -137,31 +138,13 @@ def _fetch_all(source: Source, questions: list[Question], folder: Path, refresh:
             except FetchError as error:
                 outcome = f"not fetched: {error}"
                 failed += 1
-            _say(f"{question.name}: {outcome}")
+            say(f"{question.name}: {outcome}")
     return failed
 
 
-def _shorten(path: Path) -> Path:
-    """Relative to where the command was called, if it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _say(message: str) -> None:
-    """On a terminal, in place of the progress bar, which is drawn again below."""
-    click.echo(f"\r\033[K{message}" if sys.stderr.isatty() else message, err=True)
-
-
-def main() -> None:
-    """Run the command; what is wrong with its use is said in one line."""
-    try:
-        fetch.main(standalone_mode=False)
-    except click.ClickException as error:
-        _say(f"fetch.py: {error.format_message()}")
-        sys.exit(error.exit_code)
-    except click.Abort:
-        _say("fetch.py: stopped; what was fetched stays, and the same command goes on from there")
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(
+        fetch,
+        "fetch.py",
+        "stopped; what was fetched stays, and the same command goes on from there",
+    )

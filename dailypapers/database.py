@@ -1,6 +1,5 @@
 """The catalogue into a database file, and that file into the place of the old one."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from .files import replace_file
 from .links import find_links
 from .listing import Severity
 from .merge import Catalogue, Paper, give_ids
@@ -38,34 +38,13 @@ def replace_database(target: Path) -> Iterator[Path]:
     kill, `target` is the old file or the new one, whole. A killed build leaves its unfinished
     file behind, which the next one removes. Builds in one folder wait for each other.
     """
-    final = target.resolve()  # behind a symbolic link, the file is replaced and not the link
-    building = final.with_name(f".{final.name}.building")
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with _lock_folder(final.parent):
-            building.unlink(missing_ok=True)
-            try:
-                yield building
-                _check_database(building)
-                _sync(building)  # on the disk before anybody can open it under its name
-                building.replace(final)
-                _sync(final.parent)
-            finally:
-                building.unlink(missing_ok=True)
+        with replace_file(target, "building") as building:
+            yield building
+            _check_database(building)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise WriteError(f"cannot write {target}: {reason}") from error
-
-
-@contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder's own lock, which the system lifts even when the process is killed."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _check_database(path: Path) -> None:
@@ -75,15 +54,6 @@ def _check_database(path: Path) -> None:
         broken = connection.execute("pragma foreign_key_check").fetchall()
     if verdict != "ok" or broken:
         raise sqlite3.DatabaseError(f"the new file is damaged: {verdict}, {broken[:3]}")
-
-
-def _sync(path: Path) -> None:
-    """Wait until what was written to a file, or renamed in a folder, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _open_readonly(path: Path) -> sqlite3.Connection:
@@ -348,14 +318,14 @@ def write_inspect_data(target: Path, inspect_file: Path) -> None:
         "file": os.path.relpath(target, inspect_file.parent),
         "tables": {name: {"count": count} for name, count in _count_rows(target).items()},
     }
-    _write_atomically(inspect_file, json.dumps(known, indent=2, sort_keys=True) + "\n")
+    _write_inspect_file(inspect_file, known)
 
 
 def forget_inspect_data(target: Path, inspect_file: Path) -> None:
     """Drop what is said of `target`, before it changes: no counts are better than old ones."""
     known = read_inspect_data(inspect_file)
     if known.pop(target.stem, None):
-        _write_atomically(inspect_file, json.dumps(known, indent=2, sort_keys=True) + "\n")
+        _write_inspect_file(inspect_file, known)
 
 
 def read_inspect_data(inspect_file: Path) -> dict[str, Mapping[str, Any]]:
@@ -367,10 +337,9 @@ def read_inspect_data(inspect_file: Path) -> dict[str, Mapping[str, Any]]:
     return {key: value for key, value in known.items() if "file" in value}
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.building")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+def _write_inspect_file(path: Path, known: Mapping[str, Mapping[str, Any]]) -> None:
+    with replace_file(path, "building") as part:
+        part.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _hash_file(path: Path) -> str:

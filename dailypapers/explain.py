@@ -5,7 +5,6 @@ the file as it is now.
 """
 
 import sqlite3
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from .command import run_command
 from .tagging import (
     Findings,
     Mention,
@@ -127,20 +127,5 @@ def _tell_lack(found: Findings) -> str:
     return f"{mentions} mention{plural} in the abstract{twice}, of {found.tag.times} needed"
 
 
-def main() -> None:
-    """Run the command; what is wrong with its use is said in one line."""
-    try:
-        explain.main(standalone_mode=False)
-    except click.UsageError as error:
-        usage = error.ctx.get_usage() if error.ctx and len(sys.argv) < 2 else ""
-        click.echo(usage or f"explain: {error.format_message()}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        click.echo(f"explain: {error.format_message()}", err=True)
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(explain, "explain", "stopped")

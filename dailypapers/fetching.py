@@ -6,9 +6,7 @@ differ only where the answer did, so that a history of the folder reads well.
 
 import calendar
 import datetime
-import fcntl
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +24,8 @@ from tenacity import (
     wait_exponential,
     wait_random,
 )
+
+from .files import replace_file
 
 BASE_URL = "https://huggingface.co"
 USER_AGENT = "daily-papers"
@@ -372,35 +372,12 @@ def _format(entry: object) -> str:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, whenever the process is killed.
+    """Write a file that is there whole or not at all. Raises WriteError.
 
-    What a killed one leaves is hidden, no listing to build.py, and gone after the next.
-    Runs that write into one folder wait for each other. Raises WriteError.
+    What a killed run leaves is hidden, and no listing to build.py.
     """
     try:
-        final = path.resolve()  # behind a symbolic link, the file is replaced and not the link
-        part = final.with_name(f".{final.name}.part")
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with _lock_folder(final.parent):
-            try:
-                with part.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(final)
-            finally:
-                part.unlink(missing_ok=True)
+        with replace_file(path, "part") as part:
+            part.write_bytes(content)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder's own lock, and have its names on the disk before it is lifted."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-        os.fsync(handle)
-    finally:
-        os.close(handle)

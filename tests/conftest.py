@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,8 +10,14 @@ from typing import Any
 
 import pytest
 from datasette.app import Datasette
+from hypothesis import settings
 
 from dailypapers.database import write_inspect_data
+
+# The same examples in every run: CI must not fail by chance. EXPLORE=1 looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2_000, deadline=None)
+settings.load_profile("explore" if os.environ.get("EXPLORE") else "same")
 
 PROJECT = Path(__file__).parent.parent
 

@@ -410,7 +410,7 @@ def test_wrong_use(
     base = [] if "--base-url" in arguments else ["--base-url", server.base]
     monkeypatch.setattr(sys, "argv", ["fetch.py", *folder, *base, *arguments])
     with pytest.raises(SystemExit) as stopped:
-        module.main()
+        module.run_command(module.fetch, "fetch.py", "stopped")
     assert stopped.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("fetch.py: ")

@@ -93,6 +93,15 @@ def test_dense_text_with_the_button_glued_to_the_first_title() -> None:
     assert listing.problems == ()
 
 
+def test_page_whose_cards_have_no_bylines_keeps_its_day() -> None:
+    listing = read(cards_page(card("One", byline=""), card("Two", byline="")), year=2025)
+    assert (listing.format, listing.heading, listing.listed_on) == (
+        "dense text", "Dec 30", "2025-12-30",
+    )  # fmt: skip
+    assert [e.title for e in listing.entries] == ["One", "Two"]
+    assert listing.problems == ()
+
+
 def test_dense_text_loses_only_the_card_with_a_gap() -> None:
     lines = dense_page("One", "Two", "Three", "Four").decode().split("\n")
     del lines[5]  # the abstract of Two, which stood on line 6

@@ -262,7 +262,5 @@ def test_explain_refuses_in_one_line(workplace: Path) -> None:
     )
 
 
-def test_explain_without_a_title_tells_its_usage(workplace: Path) -> None:
-    status, told, said = explain(workplace)
-    assert (status, told) == (2, "")
-    assert said.startswith("Usage: python -m dailypapers.explain")
+def test_explain_without_a_title_says_what_is_missing(workplace: Path) -> None:
+    assert explain(workplace) == (2, "", "explain: Missing argument 'TITLE'.\n")

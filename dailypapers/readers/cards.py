@@ -70,11 +70,10 @@ def recognise(text: str) -> bool:
 
 def read(text: str) -> Page:
     """Read the page; every card is an entry, or a problem with its line."""
-    lines = page.split_lines(text)
-    heading = lines[0].text if lines and parse_printed_date(lines[0].text) else None
-    index = 1 if heading else 0
+    heading, lines = page.take_heading(page.split_lines(text))
     deck = _Deck()
     texts: list[Line] = []
+    index = 0
     while index < len(lines):
         if _starts_byline(lines[index]):
             byline, index = _read_byline(lines, index, _pop_organization(texts, lines[index]))

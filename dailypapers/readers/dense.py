@@ -1,4 +1,4 @@
-"""Dense text: titles and abstracts in turn, no blank lines, no bylines, no day.
+"""Dense text: titles and abstracts in turn, no bylines, and usually no blank lines and no day.
 
 The rules come from a browser's copy of a search page, whose first title may be glued to the
 button above it ("SubscribeLanPaint: …"). Such a page says nothing of dates, authors or
@@ -23,7 +23,8 @@ def recognise(text: str) -> bool:
 
 def read(text: str) -> Page:
     """Read the page; without entries where most lines do not pair, so that it is other text."""
-    pairs, alone = page.pair_texts(page.split_lines(text))
+    heading, lines = page.take_heading(page.split_lines(text))
+    pairs, alone = page.pair_texts(lines)
     if not _is_listing(text, pairs, len(alone)):
         return Page(None, (), ())
     entries = []
@@ -32,7 +33,7 @@ def read(text: str) -> Page:
         entry, wrong = page.make_entry(pair, position)
         entries.append(entry)
         problems += wrong
-    return Page(None, tuple(entries), tuple(problems))
+    return Page(heading, tuple(entries), tuple(problems))
 
 
 def _is_listing(text: str, pairs: list[Pair], alone: int) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..dates import parse_printed_date
 from ..listing import Entry, Problem, Severity
 
 MAX_ABSTRACT = 50_000
@@ -63,6 +64,13 @@ class Page:
 def split_lines(text: str) -> list[Line]:
     """The lines that hold a card's words: no blank ones, no boilerplate, no glued button."""
     return [line for line in _unglue_button(_number_lines(text)) if not _is_boilerplate(line)]
+
+
+def take_heading(lines: list[Line]) -> tuple[str | None, list[Line]]:
+    """The page's day, if it stands above the first card, and the lines below it."""
+    if lines and parse_printed_date(lines[0].text):
+        return lines[0].text, lines[1:]
+    return None, lines
 
 
 def _number_lines(text: str) -> Iterator[Line]:
