@@ -2,5 +2,5 @@
 
 The modules stand in the order data flows through them:
 
-captures → readers → merge → tagging, links → schema, database
+captures → readers → merge → tagging, links, related → schema, database → search, ranking, results
 """

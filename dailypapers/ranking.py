@@ -7,9 +7,7 @@ part of this brought.
 """
 
 import math
-import re
 import sqlite3
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -40,8 +38,6 @@ _PREFIXES = [
     "under", "up",
 ]  # fmt: skip
 """Word beginnings that people write joined, hyphenated or apart: pretrained, pre-trained."""
-
-_ACCENTS = re.compile("[\u0300-\u036f]+")
 
 Stems = tuple[str, ...]
 Synonyms = Mapping[Stems, frozenset[Stems]]
@@ -87,9 +83,8 @@ def stem_word(word: str) -> str:
 
 
 def stem_text(text: str) -> Stems:
-    """The stems of a text's words, without accents, as unicode61 reads them."""
-    bare = text if text.isascii() else _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
-    return tuple(stem_word(word) for word in split_words(bare))
+    """The stems of a text's words."""
+    return tuple(stem_word(word) for word in split_words(text))
 
 
 def load_synonyms(path: Path) -> dict[Stems, frozenset[Stems]]:

@@ -13,6 +13,7 @@ it but letters and digits in quotes, and nothing reaches SQL but as a parameter.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ _PIECE = re.compile(
         (?:"(?P<phrase>[^"]*)(?:"|$) | (?P<text>[^\s"]+))""",
     re.VERBOSE,
 )
+_ACCENTS = re.compile("[\u0300-\u036f]+")
 _OPEN = re.compile(r"[^\W_]{3}\*$")  # of fewer letters, too many words begin so
 _WORD = re.compile(r"[^\W_]+")
 _COMPARED = re.compile(
@@ -117,8 +119,10 @@ def parse_query(typed: str) -> Query:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, in lower case: runs of letters and digits, as FTS5 reads them."""
-    return [word.lower() for word in _WORD.findall(text)]
+    """The words of a text as FTS5 reads them: runs of letters and digits, in lower case and
+    without accents."""
+    bare = text if text.isascii() else _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return [word.lower() for word in _WORD.findall(bare)]
 
 
 def _read_piece(parts: _Parts, piece: re.Match[str]) -> None:

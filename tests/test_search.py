@@ -147,6 +147,15 @@ def test_synonyms_and_spellings_find_too(db: sqlite3.Connection) -> None:
     assert any("Knowledge Distillation" in title for title in find(db, "KD"))
 
 
+@pytest.mark.parametrize("typed", ["TÜLU", "tulu", "tu\u0308lu"])
+def test_accents_do_not_matter(db: sqlite3.Connection, typed: str) -> None:
+    search = Search(typed)
+    best, *_ = find_papers(db, search, SYNONYMS)
+    assert best.score is not None
+    assert "<mark>" in best.snippet
+    assert find(db, typed)[0].startswith("TÜLU 3")
+
+
 def test_a_synonym_counts_less_than_the_word_itself(db: sqlite3.Connection) -> None:
     hits = rank_papers(db, parse_query("picture"), {("pictur",): frozenset({("imag",)})})
     texts = {

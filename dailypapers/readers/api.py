@@ -14,12 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..listing import Entry, Problem, Severity
-from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, Page
+from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, MAX_TITLE, Page
 
 FORMAT = "api json"
-
-MAX_TITLE = 1_000
-"""Characters; the longest real title has 178."""
 
 MAX_NAMES = 10_000
 MAX_COUNT = 1_000_000_000
@@ -89,22 +86,31 @@ def _skip(pattern: re.Pattern[str], text: str, place: int) -> int:
 
 def read_entry(value: object, position: int, line: int) -> tuple[Entry | None, list[Problem]]:
     """One entry of the API; None with an ERROR where it is unusable."""
+    refused = _find_refusal(value)
+    if refused or not isinstance(value, Mapping):
+        reason = f"entry {position} {refused}; fetch the day again"
+        return None, [lose(line, reason, _quote(value))]
+    return _read_fields(value, value["paper"], position, line)
+
+
+def _find_refusal(value: object) -> str | None:
+    """Why an entry cannot be used at all; None where it can."""
     if not isinstance(value, Mapping):
         kind = {str: "a text", list: "a list", type(None): "null"}.get(type(value), "a number")
-        reason = f"entry {position} is {kind} and no object; fetch the day again"
-        return None, [lose(line, reason, _quote(value))]
+        return f"is {kind} and no object"
     paper = value.get("paper")
     if not isinstance(paper, Mapping):
-        return None, [
-            lose(line, f"entry {position} has no paper; fetch the day again", _quote(value))
-        ]
+        return "has no paper"
     title = paper.get("title")
     if not isinstance(title, str) or not title.strip():
-        reason = f"entry {position} has no title; fetch the day again"
-        return None, [lose(line, reason, _quote(paper.get("id")))]
-    if len(title) > MAX_TITLE:
-        reason = f"entry {position} has a title of {len(title):,} characters; fetch the day again"
-        return None, [lose(line, reason, _quote(title))]
+        return "has no title"
+    return f"has a title of {len(title):,} characters" if len(title) > MAX_TITLE else None
+
+
+def _read_fields(
+    value: Mapping[str, Any], paper: Mapping[str, Any], position: int, line: int
+) -> tuple[Entry, list[Problem]]:
+    title: str = paper["title"]
     fields = _Fields(line, f"{position} (“{title[:60]}”)")
     organization = fields.read_object(
         value.get("organization") or paper.get("organization"), "organization"

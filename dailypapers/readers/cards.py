@@ -22,8 +22,6 @@ from .page import Line, Page, Pair
 FORMAT = "cards"
 
 _BYLINE = re.compile(r"^[^\S\n]*(?:·|•[^\S\n]*\d+[^\S\n]+authors?\b)", re.MULTILINE)
-_AUTHORS = re.compile(r"(\d{1,6}) authors?")
-_DATE_AND_COMMENTS = re.compile(r"([A-Za-z]{3,9}\.? \d{1,2}(?:, \d{4})?)(?: (\d[\d,]{0,9}))?")
 _ORGANIZATION = re.compile(r"([A-Za-z0-9][\w.-]*)(?: (.{1,100}))?")
 
 
@@ -126,7 +124,7 @@ def _read_byline(
 
 
 def _note_authors(byline: Byline, line: Line, authors: str) -> Byline:
-    match = _AUTHORS.fullmatch(authors)
+    match = page.AUTHORS.fullmatch(authors)
     if match and int(match[1]):
         return replace(byline, authors_count=int(match[1]))
     return _note_problem(byline, line, f"“{authors}” is no number of authors, so it is unknown")
@@ -143,14 +141,14 @@ def _read_date(
     following = lines[index] if index < len(lines) else None
     if following:
         is_below = last.text == "·" and following.number == last.number + 1
-        match = _DATE_AND_COMMENTS.fullmatch(following.text)
+        match = page.DATE_AND_COMMENTS.fullmatch(following.text)
         if is_below or (match and parse_printed_date(match[1])):
             return _note_date(byline, following, following.text), index + 1
     return _note_problem(byline, last, "the byline has no date"), index
 
 
 def _note_date(byline: Byline, line: Line, text: str) -> Byline:
-    match = _DATE_AND_COMMENTS.fullmatch(text)
+    match = page.DATE_AND_COMMENTS.fullmatch(text)
     if not match:
         return _note_problem(byline, line, f"“{text[:40]}” is no date, so it is unknown")
     comments = int(match[2].replace(",", "")) if match[2] else 0

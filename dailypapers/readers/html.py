@@ -47,8 +47,6 @@ _MAX_CARD_TAGS = 500
 _MAX_CARD = 200_000
 """Tags and characters of one card; real ones have about 100 and 10,000. Pictures may be inlined."""
 
-_MAX_TITLE = 1_000
-
 _ADDRESS = re.compile(
     r"https://huggingface\.co/papers(?:/date/(?P<day>\d{4}-\d\d-\d\d))?(?P<rest>[?/#][^\s\"'<>]*+)?"
     r"(?=[\s\"'])"
@@ -66,10 +64,6 @@ _NO_OWNERS = {"papers", "login", "join", "models", "datasets", "spaces", "docs",
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PERIOD = re.compile(r"[0-9]{4}-(?:W?[0-9]{2})")
 _NUMBER = re.compile(r"[0-9][0-9,]{0,9}")
-_AUTHORS = re.compile(r"•? ?([0-9]{1,6}) authors?")
-_DATE_AND_COMMENTS = re.compile(
-    r"([A-Za-z]{3,9}\.? [0-9]{1,2}(?:, [0-9]{4})?)(?: ([0-9][0-9,]{0,9}))?"
-)
 _ORGANIZATION = re.compile(r"([A-Za-z0-9][\w.-]*) (.{1,100})")
 _HEADING = re.compile(r"<h3\b", re.IGNORECASE)
 _INLINE = {"-comment", "span", "b", "i", "em", "strong", "mark", "sup", "sub", "code", "u", "font"}
@@ -305,7 +299,7 @@ def _read_card(text: str, card: _Slice, position: int) -> tuple[Entry | None, li
         return None, []
     title = " ".join(" ".join(piece.text for piece in titles).split())
     line = Line(card.line + _count_lines_above(source, title, hrefs), title)
-    if not title or len(title) > _MAX_TITLE:
+    if not title or len(title) > page.MAX_TITLE:
         return None, [page.lose(line, "an article without a title that could be one")]
     if not hrefs:
         return None, [page.lose(line, "a title that links to no paper")]
@@ -405,8 +399,8 @@ def _is_abstract(piece: _Piece) -> bool:
     is_byline = (
         piece.text in ("·", "•", "-")
         or _NUMBER.fullmatch(piece.text)
-        or _AUTHORS.fullmatch(piece.text.lstrip("· "))
-        or _DATE_AND_COMMENTS.fullmatch(piece.text.lstrip("· "))
+        or page.AUTHORS.fullmatch(piece.text.lstrip("·• "))
+        or page.DATE_AND_COMMENTS.fullmatch(piece.text.lstrip("· "))
     )
     return (piece.place == "p" or (links and len(piece.text) > 100)) and not is_byline
 
@@ -431,10 +425,10 @@ def _note_byline(entry: Entry, line: Line, byline: list[_Piece], problems: list[
     """Authors or an organization, "·", a date, comments; a byline without a number has none."""
     parts = [part for piece in byline for part in _split_dots(piece)]
     for part in parts:
-        authors = _AUTHORS.fullmatch(part.text)
+        authors = page.AUTHORS.fullmatch(part.text.lstrip("• "))
         if authors and int(authors[1]) and entry.authors_count is None:
             entry = replace(entry, authors_count=int(authors[1]))
-        date = _DATE_AND_COMMENTS.fullmatch(part.text)
+        date = page.DATE_AND_COMMENTS.fullmatch(part.text)
         if date and entry.published_printed is None:
             day = date[1] if parse_printed_date(date[1]) else None
             entry = replace(entry, published_printed=day, comments=_to_number(date[2]))
@@ -476,7 +470,7 @@ def _check_date(line: Line, parts: list[_Piece]) -> list[Problem]:
     one of comments."""
     *_, last = (index for index, part in enumerate(parts) if part.text == "·")
     for part in parts[last + 1 : last + 2]:
-        if not _NUMBER.fullmatch(part.text) and not _AUTHORS.fullmatch(part.text):
+        if not _NUMBER.fullmatch(part.text) and not page.AUTHORS.fullmatch(part.text.lstrip("• ")):
             return [page.warn(line, f"“{part.text[:40]}” is no date, so it is unknown")]
     return []
 
@@ -484,7 +478,7 @@ def _check_date(line: Line, parts: list[_Piece]) -> list[Problem]:
 def _note_comments(entry: Entry, parts: list[_Piece]) -> Entry:
     """The number that links to the paper's discussion, or else stands after the date."""
     linked = [part for part in parts if part.href.endswith("#community")]
-    dates = [n for n, part in enumerate(parts) if _DATE_AND_COMMENTS.fullmatch(part.text)]
+    dates = [n for n, part in enumerate(parts) if page.DATE_AND_COMMENTS.fullmatch(part.text)]
     after = parts[dates[0] + 1 : dates[0] + 2] if dates else []
     for part in [*linked, *after]:
         if _NUMBER.fullmatch(part.text):

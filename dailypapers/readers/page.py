@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from ..dates import parse_printed_date
 from ..listing import Entry, Problem, Severity
 
+MAX_TITLE = 1_000
+"""Characters; the longest title in the captures seen has 178."""
+
 MAX_ABSTRACT = 50_000
 """Characters; arXiv takes abstracts of at most 1,920."""
 
 MAX_PROBLEM_TEXT = 300
 """Characters of the page that a problem quotes."""
+
+AUTHORS = re.compile(r"([0-9]{1,6}) authors?")
+DATE_AND_COMMENTS = re.compile(
+    r"([A-Za-z]{3,9}\.? [0-9]{1,2}(?:, [0-9]{4})?)(?: ([0-9][0-9,]{0,9}))?"
+)
+"""The parts of a byline: "5 authors", and "Sep 29, 2024 2" or "Jun 3", the last being comments."""
 
 _LONG_AS_AN_ABSTRACT = 250
 _BOILERPLATE = {

@@ -17,9 +17,6 @@ from ..listing import Entry, Problem
 from . import page
 from .page import Line, Page, Pair
 
-MAX_TITLE = 1_000
-"""Characters; the longest real title has 178."""
-
 _MAX_HEADER_VALUE = 2_000
 _QUOTED_WORDS = 40
 _ARXIV_ID = re.compile(
@@ -27,7 +24,6 @@ _ARXIV_ID = re.compile(
 )
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:,[0-9]{3}){1,2}")
-_AUTHORS = re.compile(r"([0-9]{1,6}) authors?")
 _CAPTURE_DAYS = {"retrieved", "captured", "captured (utc)", "fetched", "accessed"}
 _HOSTS = {"huggingface.co", "www.huggingface.co"}
 
@@ -111,7 +107,7 @@ def split_address(address: str) -> tuple[str, str, str] | None:
 
 def is_authors(text: str) -> bool:
     """Whether a text is "5 authors" as bylines print it."""
-    return bool(_AUTHORS.fullmatch(text))
+    return bool(page.AUTHORS.fullmatch(text))
 
 
 def number_lines(text: str) -> list[Line]:
@@ -178,7 +174,7 @@ def _lay_cards(parts: Iterable[Part]) -> tuple[list[Entry], list[Problem]]:
     problems: list[Problem] = []
     for card in _split_cards(parts):
         title = card.get(Kind.TITLE)
-        if title and 0 < len(title.text) <= MAX_TITLE:
+        if title and 0 < len(title.text) <= page.MAX_TITLE:
             entries.append(_make_entry(card, len(entries) + 1, problems))
         else:
             first = title or card[min(card)]
@@ -225,7 +221,7 @@ def _read_number(part: Part | None, what: str, problems: list[Problem]) -> int |
 
 
 def _read_authors(part: Part | None, problems: list[Problem]) -> int | None:
-    match = _AUTHORS.fullmatch(part.text) if part else None
+    match = page.AUTHORS.fullmatch(part.text) if part else None
     if part and not (match and int(match[1])):
         problems.append(_warn_unknown(part, "no number of authors"))
     return (int(match[1]) or None) if match else None
