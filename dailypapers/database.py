@@ -16,7 +16,7 @@ from .links import find_links
 from .listing import Severity
 from .merge import Catalogue, Paper, give_ids
 from .schema import COUNT_WORDS, FULL_TEXT, STORED_COUNTS, TABLES
-from .tagging import SOURCE, EarnedTag, Tagger, Vocabulary
+from .tagging import SOURCE, EarnedTag, Vocabulary, tag_papers
 
 Row = dict[str, Any]
 Report = Callable[[str], None]
@@ -72,8 +72,9 @@ def write_database(
         for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -65536"):
             db.execute(f"pragma {pragma}")
         report("writing tables")
-        tagger = Tagger(vocabulary)
-        earned = {paper.id: tagger.tag(paper.title, paper.abstract) for paper in catalogue.papers}
+        texts = [(paper.title, paper.abstract) for paper in catalogue.papers]
+        tags = tag_papers(vocabulary, texts)
+        earned = {paper.id: own for paper, own in zip(catalogue.papers, tags, strict=True)}
         with db.atomic():
             create_tables(db)
             _save_lookups(db, catalogue, vocabulary)
