@@ -7,8 +7,25 @@ from dataclasses import dataclass, replace
 
 from rapidfuzz.distance import OSA
 
-from .ranking import Hit, Index, Synonyms, make_units, rank_papers, stem_word
-from .search import Filter, Query, make_filter, parse_query, quote_phrase, split_words
+from .ranking import (
+    CANDIDATES,
+    MAX_POSTINGS,
+    Hit,
+    Index,
+    Synonyms,
+    make_units,
+    rank_papers,
+    stem_word,
+)
+from .search import (
+    MAX_WORDS,
+    Filter,
+    Query,
+    make_filter,
+    parse_query,
+    quote_phrase,
+    split_words,
+)
 from .snippets import make_snippet
 
 PAGE_SIZE = 20
@@ -22,8 +39,8 @@ SORTS = {
 """Orders besides relevance, greatest first."""
 
 MAX_SORTED = 2_000
-"""Papers that are put into another order than relevance: the best so many."""
-
+"""Papers that are put into another order than relevance: the best so many. Also, how far papers
+that pass filters are counted."""
 
 MAX_CHECKED = 12
 """Words whose spelling is looked at; each may go through thousands of words of the index."""
@@ -33,8 +50,8 @@ MAX_CHECKED = 12
 class Search:
     """What was asked for: the typed text, and the page's own filters, order and page.
 
-    `filters` are pairs of a field ("tag", "org", "year") and a value. An unknown sort is
-    relevance; pages count from 1.
+    `filters` are pairs of a field ("tag", "org", "year") and a value; of tags, several with commas
+    between them, which all must hold. An unknown sort is relevance; pages count from 1.
     """
 
     typed: str
@@ -45,46 +62,93 @@ class Search:
 
 @dataclass(frozen=True)
 class Result:
-    """One paper on the page: its `papers.number`, its score and a snippet (HTML, escaped)."""
+    """One paper on the page: its `papers.number`, its score and a snippet (HTML, escaped).
+
+    `found` is how many papers all pages have together; with `more`, at least so many.
+    """
 
     number: int
     score: float | None
     snippet: str
+    found: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Papers in their order, from the first to the end of the page or beyond; and their count."""
+
+    hits: list[Hit]
+    count: int
+    more: bool
 
 
 def find_papers(connection: sqlite3.Connection, search: Search, synonyms: Synonyms) -> list[Result]:
     """One page of results. A blank search lists all papers that pass the filters, newest first."""
-    query = _add_filters(parse_query(search.typed), search.filters)
-    offset = (max(1, min(search.page, MAX_PAGE)) - 1) * PAGE_SIZE
+    query = understand_search(search)
+    last = max(1, min(search.page, MAX_PAGE)) * PAGE_SIZE
     if query.is_text:
-        hits = _rank_and_sort(connection, query, search.sort, synonyms)
-        hits = hits[offset : offset + PAGE_SIZE]
-    elif search.typed.strip() and not (query.filters or query.excluded):
-        return []  # something was typed, but nothing to look for: "🤗"
+        found = _rank_and_sort(connection, query, search.sort, synonyms)
     else:
-        hits = _list_papers(connection, query, search.sort, offset)
+        found = _list_and_count(connection, query, search.sort, last)
+    hits = found.hits[last - PAGE_SIZE : last]
     texts = Index(connection).read_texts(hit.number for hit in hits)
     return [
-        Result(hit.number, hit.score or None, make_snippet(texts[hit.number][1], hit.stems))
+        Result(
+            hit.number,
+            hit.score or None,
+            make_snippet(texts[hit.number][1], hit.stems),
+            found.count,
+            found.more,
+        )
         for hit in hits
     ]
 
 
-def _add_filters(query: Query, filters: Iterable[tuple[str, str]]) -> Query:
-    """Add the filters of the page; a value that means nothing finds nothing."""
+def understand_search(search: Search) -> Query:
+    """What was typed, with the filters of the page; a value that means nothing finds nothing."""
+    query = parse_query(search.typed)
     added = [
-        make_filter(name, value) or Filter("false", ()) for name, value in filters if value.strip()
+        make_filter(name, value) or Filter("false", (), name, value=value.strip())
+        for name, value in _split_tags(search.filters)
     ]
-    return replace(query, filters=(*query.filters, *added))
+    query = replace(query, filters=(*query.filters, *added))
+    if search.typed.strip() and not (query.is_text or query.filters or query.excluded):
+        nothing = Filter("false", (), value=search.typed.strip())  # "🤗"
+        return replace(query, filters=(nothing,))
+    return query
+
+
+def _split_tags(filters: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The filters that say something; each tag as one, for all must hold."""
+    pairs = (
+        (name, value)
+        for name, values in filters
+        for value in (values.split(",") if name == "tag" else [values])
+        if value.strip()
+    )
+    return list(dict.fromkeys(pairs))[:MAX_WORDS]
 
 
 def _rank_and_sort(
     connection: sqlite3.Connection, query: Query, sort: str, synonyms: Synonyms
-) -> list[Hit]:
-    if sort not in SORTS:
-        return rank_papers(connection, query, synonyms)
-    hits = _match_all_words(connection, query)
-    return _sort_hits(connection, hits or rank_papers(connection, query, synonyms), sort)
+) -> _Found:
+    hits = _match_all_words(connection, query) if sort in SORTS else []
+    most = MAX_SORTED
+    if not hits:
+        hits = rank_papers(connection, query, synonyms)
+        most = CANDIDATES  # what fewer hits than this were all of them
+    if sort in SORTS:
+        hits = _sort_hits(connection, hits, sort)
+    more = len(hits) >= most or _has_common_words(connection, query, synonyms)
+    return _Found(hits, len(hits), more)
+
+
+def _has_common_words(connection: sqlite3.Connection, query: Query, synonyms: Synonyms) -> bool:
+    """Whether the words are so common that not every paper that holds one was looked at."""
+    units = make_units(query.scored_words, synonyms)
+    stems = {stem for unit in units for variant in unit.variants for stem in variant.stems}
+    return Index(connection).count_postings(stems) > MAX_POSTINGS
 
 
 def _match_all_words(connection: sqlite3.Connection, query: Query) -> list[Hit]:
@@ -107,7 +171,16 @@ def _sort_hits(connection: sqlite3.Connection, hits: Sequence[Hit], sort: str) -
     return [by_number[number] for (number,) in connection.execute(sql)]
 
 
-def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, offset: int) -> list[Hit]:
+def _list_and_count(connection: sqlite3.Connection, query: Query, sort: str, last: int) -> _Found:
+    if not (query.filters or query.excluded):
+        count = Index(connection).count_papers()
+        return _Found(_list_papers(connection, query, sort, last), count, more=False)
+    most = max(last, MAX_SORTED)
+    hits = _list_papers(connection, query, sort, most)
+    return _Found(hits, len(hits), more=len(hits) == most)
+
+
+def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, limit: int) -> list[Hit]:
     filters = list(query.filters)
     if query.excluded:
         expression = " OR ".join(query.excluded)
@@ -116,10 +189,10 @@ def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, offset
     conditions = " and ".join(condition.sql for condition in filters) or "true"
     sql = (
         f"select number from papers where {conditions}"  # noqa: S608
-        f" order by {SORTS.get(sort, 'published')} desc, number limit ? offset ?"
+        f" order by {SORTS.get(sort, 'published')} desc, number limit ?"
     )
     parameters = [value for condition in filters for value in condition.parameters]
-    rows = connection.execute(sql, [*parameters, PAGE_SIZE, offset])
+    rows = connection.execute(sql, [*parameters, limit])
     return [Hit(number, 0.0, frozenset()) for (number,) in rows]
 
 

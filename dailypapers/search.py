@@ -15,7 +15,7 @@ it but letters and digits in quotes, and nothing reaches SQL but as a parameter.
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MAX_TYPED = 10_000
 """Characters of what was typed that are read."""
@@ -42,7 +42,7 @@ _ACCENTS = re.compile("[\u0300-\u036f]+")
 _OPEN = re.compile(r"[^\W_]{3}\*$")  # of fewer letters, too many words begin so
 _WORD = re.compile(r"[^\W_]+")
 _COMPARED = re.compile(
-    r"(?P<operator>[<>]=?|=)?(?P<number>\d{1,9})(?:(?:-|\.\.)(?P<last>\d{1,9}))?"
+    r"(?P<operator>[<>]=?|=)?\s*(?P<number>\d{1,9})(?:\s*(?:-|–|\.\.)\s*(?P<last>\d{1,9}))?"
 )
 
 _NUMBER_FIELDS = {
@@ -53,13 +53,44 @@ _NUMBER_FIELDS = {
 }
 _NAME_FIELDS = {"tag": "tag", "org": "organization", "organization": "organization"}
 
+NAME_CONDITIONS = {
+    "tag": "id = ? or name = ? collate nocase",
+    "organization": "id = ? collate nocase or name = ? collate nocase",
+}
+"""Which tags and organizations a filter means, by slug or by name, whatever the case. The
+parameters are those of the filter."""
+
 
 @dataclass(frozen=True)
 class Filter:
-    """A condition on papers: SQL with one "?" for each parameter."""
+    """A condition on papers: SQL with one "?" for each parameter.
+
+    The rest is for saying it in words: the field, how it is compared ("=", ">", "between", …;
+    "" where the value means nothing, so that nothing passes), and the value as typed.
+    """
 
     sql: str
     parameters: tuple[str | int, ...]
+    field: str = ""
+    operator: str = ""
+    value: str = ""
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words that must stand together, or must not. The last of an open one may go on."""
+
+    words: tuple[str, ...]
+    in_title: bool = False
+    is_open: bool = False
+    negated: bool = False
+
+    @property
+    def expression(self) -> str:
+        """What finds it, for FTS5."""
+        column = "title : " if self.in_title else ""
+        return column + quote_phrase(self.words) + (" *" if self.is_open else "")
 
 
 @dataclass(frozen=True)
@@ -67,7 +98,8 @@ class Query:
     """What was asked for.
 
     `words` are plain, of which any may occur; `required` and `excluded` are FTS5 expressions;
-    `required_words` are the words inside of `required`, for ranking and marking.
+    `required_words` are the words inside of `required`, for ranking and marking. `phrases` are
+    what `required` and `excluded` were made of, for saying it in words.
     """
 
     words: tuple[str, ...] = ()
@@ -75,6 +107,7 @@ class Query:
     excluded: tuple[str, ...] = ()
     filters: tuple[Filter, ...] = ()
     required_words: tuple[str, ...] = ()
+    phrases: tuple[Phrase, ...] = field(default=(), compare=False)
 
     @property
     def scored_words(self) -> tuple[str, ...]:
@@ -96,10 +129,9 @@ class Query:
 @dataclass
 class _Parts:
     words: list[str] = field(default_factory=list)
-    required: list[str] = field(default_factory=list)
-    excluded: list[str] = field(default_factory=list)
+    required: list[Phrase] = field(default_factory=list)
+    excluded: list[Phrase] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
-    required_words: list[str] = field(default_factory=list)
 
 
 def parse_query(typed: str) -> Query:
@@ -109,12 +141,15 @@ def parse_query(typed: str) -> Query:
         _read_piece(parts, piece)
     plain = [word for word in dict.fromkeys(parts.words) if word not in STOP_WORDS]
     nothing_else = not (parts.required or parts.filters or plain)
+    required, excluded = parts.required[:MAX_WORDS], parts.excluded[:MAX_WORDS]
+    required_words = [word for phrase in required for word in phrase.words]
     return Query(
         words=tuple((plain or (parts.words if nothing_else else []))[:MAX_WORDS]),
-        required=tuple(parts.required[:MAX_WORDS]),
-        excluded=tuple(parts.excluded[:MAX_WORDS]),
+        required=tuple(phrase.expression for phrase in required),
+        excluded=tuple(phrase.expression for phrase in excluded),
         filters=tuple(parts.filters[:MAX_WORDS]),
-        required_words=tuple(parts.required_words[:MAX_WORDS]),
+        required_words=tuple(w for w in required_words if w not in STOP_WORDS)[:MAX_WORDS],
+        phrases=(*required, *excluded),
     )
 
 
@@ -138,15 +173,12 @@ def _read_piece(parts: _Parts, piece: re.Match[str]) -> None:
         words = split_words(piece["field"]) + words
     if not words:
         return
-    in_title = name == "title"
     is_open = piece["text"] is not None and bool(_OPEN.search(value))
-    expression = quote_phrase(words) + (" *" if is_open else "")
-    expression = f"title : {expression}" if in_title else expression
+    phrase = Phrase(tuple(words), name == "title", is_open, negated)
     if negated:
-        parts.excluded.append(expression)
-    elif in_title or is_open or (piece["phrase"] is not None and not piece["field"]):
-        parts.required.append(expression)
-        parts.required_words += [word for word in words if word not in STOP_WORDS]
+        parts.excluded.append(phrase)
+    elif phrase.in_title or is_open or (piece["phrase"] is not None and not piece["field"]):
+        parts.required.append(phrase)
     else:
         parts.words += words
 
@@ -159,36 +191,35 @@ def quote_phrase(words: Iterable[str]) -> str:
 def make_filter(name: str, value: str, negated: bool = False) -> Filter | None:
     """The condition that a field and its value stand for; None where they are no filter."""
     if name in _NUMBER_FIELDS:
-        condition = _compare_number(_NUMBER_FIELDS[name], value)
+        condition = _compare_number(name, value.strip())
     elif name in _NAME_FIELDS and value.strip():
         condition = _match_name(_NAME_FIELDS[name], value.strip())
     else:
         condition = None
     if condition and negated:
-        return Filter(f"({condition.sql}) is not true", condition.parameters)
+        return replace(condition, sql=f"({condition.sql}) is not true", negated=True)
     return condition
 
 
-def _compare_number(column: str, value: str) -> Filter | None:
+def _compare_number(name: str, value: str) -> Filter | None:
     match = _COMPARED.fullmatch(value)
     if not match or (match["operator"] and match["last"]):
         return None
-    number = int(match["number"])
+    column, number = f"papers.{_NUMBER_FIELDS[name]}", int(match["number"])
     if match["last"]:
-        return Filter(f"papers.{column} between ? and ?", (number, int(match["last"])))
-    return Filter(f"papers.{column} {match['operator'] or '='} ?", (number,))
+        first, last = sorted((number, int(match["last"])))
+        return Filter(f"{column} between ? and ?", (first, last), name, "between", value)
+    operator = match["operator"] or "="
+    return Filter(f"{column} {operator} ?", (number,), name, operator, value)
 
 
 def _match_name(kind: str, value: str) -> Filter:
-    """By slug or by name, whatever the case."""
+    condition = NAME_CONDITIONS[kind]
     if kind == "tag":
         sql = (
-            "papers.id in (select paper from paper_tags join tags on tags.id = paper_tags.tag"
-            " where tags.id = ? or tags.name = ? collate nocase)"
+            "papers.id in (select paper from paper_tags join tags on tags.id = paper_tags.tag"  # noqa: S608
+            f" where {condition})"
         )
-        return Filter(sql, (value.lower(), value))
-    sql = (
-        "papers.organization in (select id from organizations"
-        " where id = ? collate nocase or name = ? collate nocase)"
-    )
-    return Filter(sql, (value, value))
+        return Filter(sql, (value.lower(), value), kind, "=", value)
+    sql = f"papers.organization in (select id from organizations where {condition})"  # noqa: S608
+    return Filter(sql, (value, value), kind, "=", value)
