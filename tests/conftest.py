@@ -1,13 +1,17 @@
 import json
 import os
+import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from datasette.app import Datasette
 from hypothesis import settings
@@ -79,3 +83,45 @@ async def site(sample: Path) -> Datasette:
     )
     await ds.invoke_startup()
     return ds
+
+
+@pytest.fixture(scope="session")
+def served(sample: Path) -> Iterator[str]:
+    """The address of a real server that serves the project from the sample."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "datasette", ".", "-i", sample, "--cors", "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_until_up(address, server)
+            yield address
+        finally:
+            server.terminate()
+
+
+def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        if server.poll() is not None:
+            raise RuntimeError("the server stopped before it answered")
+        try:
+            httpx.get(f"{address}/-/versions.json")
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError("the server did not come up in 30 seconds")
+
+
+def find_chromium() -> str | None:
+    """Debian's Chromium, which the tests of tests/test_browser.py drive."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly that the browser's tests did not run."""
+    if not find_chromium():
+        terminalreporter.section("NO CHROMIUM: tests/test_browser.py DID NOT RUN", red=True)
+        terminalreporter.line("No page was looked at. Install it: apt-get install chromium")

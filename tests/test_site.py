@@ -250,9 +250,10 @@ async def test_csv_is_complete(site: Datasette) -> None:
     assert {"organization", "organization_label"} <= rows[0].keys()
 
 
-async def test_charts_are_offered_on_tables_and_queries(site: Datasette) -> None:
-    for path in ("/daily/authors_count", "/daily/search?q=lora"):
-        assert "datasette_vega" in (await site.client.get(path)).text
+async def test_charts_are_drawn_on_tables_and_queries_on_request(site: Datasette) -> None:
+    for path in ("/daily/authors_count?_chart=on", "/daily/facts?_chart=on", "/daily/tag_pairs"):
+        several_rows = "facts" not in path
+        assert ("datasette_vega" in (await site.client.get(path)).text) == several_rows, path
 
 
 async def test_what_listings_hold_is_escaped(site: Datasette) -> None:
