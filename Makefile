@@ -4,7 +4,7 @@ LISTINGS ?= listings
 PORT ?= 8001
 PYTHON ?= python3
 
-.PHONY: serve db test lint format lock
+.PHONY: serve db test screenshots lint format lock
 .DELETE_ON_ERROR:
 
 serve: db
@@ -22,6 +22,10 @@ db: .venv/.installed
 
 test: .venv/.installed-dev
 	.venv/bin/pytest
+
+# The README's pictures, taken by Chromium of the site as it is.
+screenshots: db .venv/.installed-dev
+	.venv/bin/python docs/screenshots.py
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

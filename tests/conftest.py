@@ -88,13 +88,14 @@ async def site(sample: Path) -> Datasette:
 @pytest.fixture(scope="session")
 def served(sample: Path) -> Iterator[str]:
     """The address of a real server that serves the project from the sample."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    inspect_file = sample.with_name("inspect-data.json")
+    write_inspect_data(sample, inspect_file)
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "datasette", ".", "-i", sample, "--cors", "--port", str(port)]
-    with subprocess.Popen(
-        command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    command = [sys.executable, "-m", "datasette", PROJECT, "-i", sample, "--cors",
+               "--port", str(port), "--inspect-file", inspect_file]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **quiet) as server:
         address = f"http://127.0.0.1:{port}"
         try:
             _wait_until_up(address, server)
@@ -116,8 +117,16 @@ def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def find_chromium() -> str | None:
-    """Debian's Chromium, which the tests of tests/test_browser.py drive."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+    """The browser that tests/test_browser.py drives."""
+    names = ("chromium", "chromium-browser", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def skip_without(tool: str, found: object) -> None:
+    """Skip a test whose tool this machine lacks; where NO_SKIPS is set, fail it."""
+    if not found:
+        assert "NO_SKIPS" not in os.environ, f"{tool} is not installed"
+        pytest.skip(f"{tool} is not installed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

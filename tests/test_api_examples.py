@@ -5,23 +5,16 @@ import csv
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 
-from dailypapers.database import write_inspect_data
-
-from .conftest import PROJECT
+from .conftest import skip_without
 
 RUN = {
     "curl": ["bash", "-euc"],
@@ -39,39 +32,9 @@ CODE = re.compile(
 
 
 @pytest.fixture(scope="module")
-def address(sample: Path) -> Iterator[str]:
-    """The project served on a port of its own, from the sample."""
-    inspect_file = sample.with_name("inspect-data.json")
-    write_inspect_data(sample, inspect_file)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "datasette", "serve", PROJECT, "-i", sample, "--cors",
-               "--port", str(port), "--inspect-file", inspect_file]  # fmt: skip
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/-/versions.json", server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert server.poll() is None, "the server ended"
-        try:
-            with urlopen(address):
-                return
-        except URLError:
-            time.sleep(0.1)
-    raise AssertionError("the server does not answer")
-
-
-@pytest.fixture(scope="module")
-def examples(address: str) -> dict[str, str]:
+def examples(served: str) -> dict[str, str]:
     """The code of the page by the id of its element."""
-    with urlopen(f"{address}/api") as answer:
+    with urlopen(f"{served}/api") as answer:
         page = answer.read().decode()
     found = list(CODE.finditer(page))
     assert all(match["id"].endswith(f"-{match['language']}") for match in found)
@@ -79,17 +42,17 @@ def examples(address: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def expected(address: str, examples: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+def expected(served: str, examples: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
     """The rows that each example asks for, asked for by the test itself."""
 
     def fetch(query: str) -> list[dict[str, Any]]:
-        with urlopen(f"{address}/daily.json?_shape=array&sql={query}") as answer:
+        with urlopen(f"{served}/daily.json?_shape=array&sql={query}") as answer:
             rows: list[dict[str, Any]] = json.load(answer)
         return rows
 
     paper = re.search(r"/daily/papers/([\w-]+)\.json", examples["paper-curl"])
     assert paper
-    with urlopen(f"{address}/daily/search.json?_shape=array&q=mixture+of+experts") as answer:
+    with urlopen(f"{served}/daily/search.json?_shape=array&q=mixture+of+experts") as answer:
         searched = json.load(answer)
     newest = (
         "select+published,title,organization+from+papers+where+year=(select+max(year)+from+papers)"
@@ -110,8 +73,8 @@ def expected(address: str, examples: dict[str, str]) -> dict[str, list[dict[str,
 
 def run_example(examples: dict[str, str], name: str, folder: Path) -> str:
     language = name.rpartition("-")[2]
-    if language in TOOLS and not shutil.which(TOOLS[language]):
-        pytest.skip(f"{TOOLS[language]} is not installed")
+    if language in TOOLS:
+        skip_without(TOOLS[language], shutil.which(TOOLS[language]))
     done = subprocess.run(
         [*RUN[language], examples[name]],
         cwd=folder,
@@ -129,10 +92,10 @@ def test_there_is_an_example_for_each_language(examples: dict[str, str]) -> None
     assert set(examples) == wanted | {"pages-python"}
 
 
-def test_examples_name_the_host_that_was_asked(address: str, examples: dict[str, str]) -> None:
+def test_examples_name_the_host_that_was_asked(served: str, examples: dict[str, str]) -> None:
     for code in examples.values():
-        assert address in code
-        assert set(re.findall(r"https?://[\w.:]+", code)) == {address}
+        assert served in code
+        assert set(re.findall(r"https?://[\w.:]+", code)) == {served}
 
 
 @pytest.mark.parametrize("language", RUN)

@@ -2,7 +2,6 @@
 dark, with axe-core; and the ways people go through it."""
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
 
-from .conftest import find_chromium
-
-pytestmark = pytest.mark.skipif(
-    not find_chromium() and "CI" not in os.environ, reason="no Chromium on this machine"
-)
+from .conftest import find_chromium, skip_without
 
 PAPER = (
     "/daily/papers/drop-upcycling-training-sparse-mixture-of-experts-with-partial-re-initialization"
@@ -61,6 +56,7 @@ LIGHT = ("home", "search", "a paper")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    skip_without("chromium", find_chromium())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(),
