@@ -3,6 +3,8 @@
 Datasette 0.65 breaks ties by the primary key on every page but the first. Rows that tie with the
 last one of the first page (papers of one day) are then lost or shown twice: of the sample's 436
 papers, paging by `_sort=published` showed 366. The first page's statement gets the same order here.
+It also fails to page by a column that is not shown: it catches sqlite3.Row's IndexError, where rows
+with labels raise KeyError.
 """
 
 import re
@@ -13,7 +15,7 @@ from typing import Any
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
-from datasette.utils import escape_sqlite, tilde_decode
+from datasette.utils import CustomRow, escape_sqlite, tilde_decode
 from datasette.utils.asgi import Request
 from datasette.views.table import TableView
 
@@ -27,6 +29,7 @@ def startup(datasette: Datasette) -> None:
     if not hasattr(TableView.data, "__wrapped__"):
         TableView.data = _remember_keys(TableView.data)
         Database.execute = _break_ties(Database.execute)
+        CustomRow.__getitem__ = _miss_as_rows_do(CustomRow.__getitem__)
 
 
 def _remember_keys(data: Any) -> Any:
@@ -60,3 +63,18 @@ def _break_ties(execute: Any) -> Any:
         return await execute(database, sql, *rest, **options)
 
     return execute_in_order
+
+
+class MissingColumnError(KeyError, IndexError):
+    """What both kinds of rows say of a column they do not have."""
+
+
+def _miss_as_rows_do(get: Any) -> Any:
+    @wraps(get)
+    def get_column(row: CustomRow, key: str | int) -> Any:
+        try:
+            return get(row, key)
+        except KeyError as error:
+            raise MissingColumnError(*error.args) from None
+
+    return get_column

@@ -36,6 +36,13 @@ async def test_tables_of_two_keys_page_too(site: Datasette) -> None:
     assert len(seen) == len({row[:2] for row in seen}) == total[0]
 
 
+@pytest.mark.parametrize("hidden", ["_nocol=published", "_col=title", "_col=id&_labels=on"])
+async def test_the_column_of_the_order_may_be_hidden(site: Datasette, hidden: str) -> None:
+    path = f"/daily/papers.json?_shape=objects&_size=100&_sort_desc=published&{hidden}"
+    assert len(await page_through(site, path)) == 436
+    assert (await site.client.get(path.replace(".json", ""))).status_code == 200
+
+
 async def test_unknown_databases_and_tables_are_not_found(site: Datasette) -> None:
     for path in ("/nowhere/papers.json", "/daily/nowhere.json"):
         assert (await site.client.get(path)).status_code == 404
