@@ -1,7 +1,7 @@
 """One address for the site and for each page, whatever host a request names.
 
-Templates get `canonical_url(request)` and `site_url(request)`, queries of metadata.yml the
-parameter `:_site_url`. SITE_URL states the origin; without it, it is the request's.
+Templates get `canonical_url(request)` and `site_url(request)`. SITE_URL states the origin; without
+it, it is the request's.
 """
 
 from collections.abc import Awaitable, Callable
@@ -66,18 +66,6 @@ def prepare_jinja2_environment(env: Environment, datasette: Datasette) -> None:
         return say_origin(datasette, request) + str(datasette.urls.path(canonical))
 
     env.globals |= {"canonical_url": canonical_url, "site_url": partial(say_origin, datasette)}
-
-
-@hookimpl
-def register_magic_parameters(datasette: Datasette) -> list[tuple[str, Callable[..., str]]]:
-    """Give queries `:_site_url`, what the addresses of pages begin with, as in a feed's links."""
-
-    def read_site(key: str, request: Request) -> str:
-        if key != "url":
-            raise KeyError(key)
-        return (say_origin(datasette, request) + str(datasette.urls.instance())).rstrip("/")
-
-    return [("site", read_site)]
 
 
 def say_origin(datasette: Datasette, request: Request) -> str:
