@@ -14,13 +14,15 @@ from jinja2 import Environment
 
 from dailypapers.publishing import wording
 from dailypapers.publishing.article import describe_paper
+from dailypapers.results import MAX_PAGE, PAGE_SIZE
 
 Row = dict[str, Any]
 
 
 @hookimpl
 def prepare_jinja2_environment(env: Environment) -> None:
-    """`|day`, `|month`, `|number`, `|count_of("author")`, `|shorten(300)`, `|read_json`."""
+    """`|day`, `|month`, `|number`, `|count_of("author")`, `|shorten(300)`, `|read_json`, and
+    `|page_number`; of a search, `page_size` and `last_page`."""
     env.filters |= {
         "day": wording.say_day,
         "month": wording.say_month,
@@ -30,7 +32,9 @@ def prepare_jinja2_environment(env: Environment) -> None:
         "category_title": wording.say_category,
         "format_name": wording.say_format,
         "read_json": json.loads,
+        "page_number": read_page_number,
     }
+    env.globals |= {"page_size": PAGE_SIZE, "last_page": MAX_PAGE}
 
 
 @hookimpl
@@ -54,6 +58,13 @@ def extra_template_vars(datasette: Datasette) -> dict[str, Callable[..., Any]]:
         "describe_paper": describe_paper,
         "terms": datasette.metadata,
     }
+
+
+def read_page_number(typed: str | None) -> int:
+    """The page of a search that was asked for, as search_papers() reads it."""
+    number = (typed or "").strip()
+    asked = int(number) if number.isdecimal() and len(number) < 9 else 1
+    return max(1, min(asked, MAX_PAGE))
 
 
 def list_arguments(request: Request, *without: str) -> list[tuple[str, str]]:
