@@ -1,5 +1,6 @@
 """Build the database from saved listing pages: `python build.py [LISTING …]`."""
 
+import sqlite3
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from dailypapers.database import (
 )
 from dailypapers.listing import Listing, Problem, Severity
 from dailypapers.merge import Catalogue, merge_listings
+from dailypapers.parquet import find_parquet_folder, is_parquet_possible, write_parquet
 from dailypapers.readers import read_listing
 from dailypapers.tagging import VocabularyError, load_vocabulary
 
@@ -39,11 +41,18 @@ SHOWN_PROBLEMS = 20
     help="The year of dates printed without one.  [default: what file name or page tell]",
 )
 @click.option("--strict", is_flag=True, help="Any problem fails the build; the old file stays.")
-def build(listings: tuple[Path, ...], target: Path | None, year: int | None, strict: bool) -> None:
+@click.option(
+    "--parquet", is_flag=True, help="Write the tables as Parquet, too: db/parquet/daily/."
+)
+def build(
+    listings: tuple[Path, ...], target: Path | None, year: int | None, strict: bool, parquet: bool
+) -> None:
     """Build a searchable database from saved Daily Papers pages.
 
     LISTING is a saved page or a folder of them (by default listings/).
     """
+    if parquet and not is_parquet_possible():
+        raise click.UsageError("--parquet needs pyarrow, which is not there: pip install pyarrow")
     target = target or shorten_path(PROJECT / "db" / "daily.db")
     _check_target(target)
     paths = find_captures(listings or [shorten_path(PROJECT / "listings")])
@@ -52,6 +61,8 @@ def build(listings: tuple[Path, ...], target: Path | None, year: int | None, str
     _report_listings(catalogue)
     _check_catalogue(catalogue, target, strict)
     _write(catalogue, target)
+    if parquet:
+        _write_parquet(target)
     say(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB). {_tell_how_to_serve(target)}")
 
 
@@ -143,6 +154,19 @@ def _write(catalogue: Catalogue, target: Path) -> None:
             write_inspect_data(target, inspect_file)
     except (WriteError, VocabularyError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _write_parquet(target: Path) -> None:
+    """Say which files there are; without them, the database is a good one all the same."""
+    try:
+        paths = write_parquet(target)
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise click.ClickException(
+            f"{target} is written, but not its Parquet files: {reason}"
+        ) from error
+    size = sum(path.stat().st_size for path in paths) / 1e6
+    say(f"Wrote {_count(len(paths), 'file')} in {find_parquet_folder(target)}/ ({size:.1f} MB).")
 
 
 def _tell_how_to_serve(target: Path) -> str:
