@@ -1,34 +1,40 @@
-"""Error pages that say what to do next.
+"""Errors that say what to do next: as a page, as JSON, or as a line of text for CSV.
 
-Datasette's own answer is made as well, before the first one is sent: `error.html` therefore has
-to do with the few variables that Datasette gives it, and the page told here is `error_page.html`.
+What Datasette would fail on is refused before it sees it. Where it does see an error, its own
+answer is made as well, before the first one is sent: `error.html` therefore has to do with the
+few variables that Datasette gives it, and the page told here is `error_page.html`.
 """
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from http.cookies import CookieError
 from typing import Any
 
+from datasette import handle_exception as datasettes_own
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import QueryInterrupted
-from datasette.utils import add_cors_headers, tilde_decode
-from datasette.utils.asgi import Base400, Forbidden, Request, Response
-from datasette.views.base import DatasetteError
-from markupsafe import Markup
+from datasette.utils import add_cors_headers
+from datasette.utils.asgi import BadRequest, Base400, Forbidden, Request, Response
 
-from dailypapers.publishing import errors
+from dailypapers.publishing import errors, failures
+from dailypapers.publishing.addresses import strip_base
+from dailypapers.publishing.facets import read_pairs
+from dailypapers.publishing.parameters import find_fault
 
 Answer = Callable[[], Awaitable[Response | None]]
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
+METHODS = ("GET", "HEAD", "OPTIONS")
+
+# Where rich is installed, Datasette would print all variables of every 404: a third of a second.
+datasettes_own.rich = None
+
 
 @hookimpl
 def handle_exception(datasette: Datasette, request: Request, exception: Exception) -> Answer:
-    """Answer as HTML, or as one line of text for CSV; JSON stays Datasette's own."""
+    """Answer in place of Datasette."""
 
     async def answer() -> Response | None:
-        if request.path.endswith(".json"):
-            return None
         return await write_answer(datasette, request, exception)
 
     return answer
@@ -47,7 +53,8 @@ def forbidden(datasette: Datasette, request: Request, message: str) -> Answer:
 
 @hookimpl(tryfirst=True)  # innermost: other wrappers see a usual answer
 def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
-    """Answer for templates/pages/ too: what fails in them, Datasette lets through."""
+    """Answer for templates/pages/ too: what fails in them, Datasette lets through. And refuse what
+    Datasette would fail on."""
 
     def wrap(app: App) -> App:
         async def with_answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -59,20 +66,45 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
                 await send(message)
 
             try:
+                if scope["type"] == "http":
+                    scope = drop_unreadable_cookies(scope)
+                    refuse_nonsense(datasette, Request(scope, receive))
                 await app(scope, receive, send_and_note)
             except Exception as exception:
                 if started or scope["type"] != "http":
                     raise
-                traceback.print_exc()
+                if not isinstance(exception, Base400):
+                    traceback.print_exc()
                 request = Request({"csrftoken": str, **scope}, receive)  # str() is "", no token
                 answer = await write_answer(datasette, request, exception)
-                if answer is None:
-                    raise
-                await answer.asgi_send(send)
+                status = getattr(exception, "status", 500)
+                await (answer or Response.text("Error", status=status)).asgi_send(send)
 
         return with_answer
 
     return wrap
+
+
+def drop_unreadable_cookies(scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope without cookies where one has a name that Datasette fails on: it may be from
+    another site of the same domain."""
+    try:
+        Request(scope, None).cookies  # noqa: B018  # reading is the test
+    except CookieError:
+        kept = [(name, value) for name, value in scope["headers"] if name.lower() != b"cookie"]
+        return {**scope, "headers": kept}
+    return scope
+
+
+def refuse_nonsense(datasette: Datasette, request: Request) -> None:
+    """Raise what is wrong with a request that would fail for it."""
+    path = strip_base(request.path, datasette.setting("base_url"))
+    is_own = path.startswith("/-/")  # Datasette's, some of which take forms
+    if request.method not in METHODS and not (is_own and request.method == "POST"):
+        raise failures.MethodNotAllowed("Method not allowed")
+    fault = None if is_own else find_fault(path, read_pairs(request.query_string))
+    if fault:
+        raise BadRequest(fault)
 
 
 async def write_answer(
@@ -82,8 +114,15 @@ async def write_answer(
     headers = {"Cache-Control": "no-store"}
     if datasette.cors:
         add_cors_headers(headers)
+    exception = failures.find_cause(request, exception)
     try:
-        explained = explain(datasette, request, exception)
+        limit_ms = datasette.setting("sql_time_limit_ms")
+        explained = failures.explain(request, exception, limit_ms)
+        if explained.status == 405:
+            headers["Allow"] = ", ".join(METHODS)
+        if request.path.endswith(".json"):
+            told = errors.tell_programs(explained, getattr(exception, "title", None))
+            return Response.json(told, status=explained.status, headers=headers)
         if request.path.endswith(".csv"):
             line = " ".join(f"{explained.said} {explained.advice}".split())
             return Response.text(f"{line}\n", status=explained.status, headers=headers)
@@ -94,27 +133,3 @@ async def write_answer(
     except Exception:
         traceback.print_exc()
         return None
-
-
-def explain(datasette: Datasette, request: Request, exception: Exception) -> errors.Explanation:
-    """Which error it is. Text that Datasette marks as HTML is read as text all the same."""
-    # Bare, it is a query of a page of ours that was too slow; only for CSV is it the visitor's.
-    slow = exception.__context__ if isinstance(exception, DatasetteError) else exception
-    is_theirs = slow is not exception or request.path.endswith(".csv")
-    if is_theirs and isinstance(slow, QueryInterrupted):
-        parameters = slow.params if isinstance(slow.params, Mapping) else None
-        limit_ms = datasette.setting("sql_time_limit_ms")
-        return errors.explain_slow_query(slow.sql, parameters, limit_ms)
-    if not isinstance(exception, (Base400, DatasetteError)):
-        return errors.explain_failure()
-    message = str(exception.args[0]) if exception.args else ""
-    if isinstance(exception, DatasetteError):
-        message = str(exception.message)
-        if exception.message_is_html:
-            message = Markup(message).striptags()
-    if exception.status == 404:
-        path = [tilde_decode(part) for part in request.path.strip("/").split("/")]
-        return errors.explain_missing(message, path)
-    if exception.status == 403:
-        return errors.explain_forbidden()
-    return errors.explain_request(message)  # Datasette says 500 of a wrong _sort, too

@@ -1,6 +1,7 @@
-"""Errors tell visitors what was wrong and where to go, keep their status, and leave programs'
-answers as they are."""
+"""Errors tell visitors what was wrong and where to go, keep their status, and tell programs the
+same in Datasette's form."""
 
+import json
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -118,7 +119,7 @@ async def test_csv_gets_one_line(site: Datasette) -> None:
         ("/daily/papers.json?_size=many", 400, "_size must be a positive integer"),
     ],
 )
-async def test_json_stays_datasettes_own(
+async def test_json_has_datasettes_form(
     site: Datasette, path: str, status: int, error: str
 ) -> None:
     answer = await site.client.get(path)
@@ -148,7 +149,7 @@ async def test_a_slow_query_of_a_page_is_a_fault_of_ours(
     assert "recursive" not in html
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/daily/papers?_size=x", 400)])
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/daily/papers?_size=5000", 400)])
 async def test_datasettes_answer_comes_where_the_page_fails(
     site: Datasette, monkeypatch: pytest.MonkeyPatch, path: str, status: int
 ) -> None:
@@ -162,10 +163,43 @@ async def test_datasettes_answer_comes_where_the_page_fails(
     assert "secret" not in answer.text
 
 
+async def test_a_refusal_keeps_its_status_where_the_page_fails(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> str:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(site, "render_template", fail)
+    answer = await site.client.get("/daily/papers?_size=x")
+    assert (answer.status_code, answer.text) == (400, "Error")
+
+
 async def test_what_is_closed_says_so(site: Datasette, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(site._metadata_local, "allow", False)
     html = read_status(await site.client.get("/daily/papers"), 403)
     assert "This page is not open to you." in html
+    answer = await site.client.get("/daily/papers.json")
+    assert answer.status_code == answer.json()["status"] == 403
+
+
+async def test_a_fault_of_ours_tells_programs_no_more(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail() -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(site, "refresh_schemas", fail)
+    text = read_status(await site.client.get("/daily/papers.json"), 500)
+    assert json.loads(text).keys() == {"ok", "error", "status", "title"}
+    assert "secret" not in text
+    assert "RuntimeError: secret" in capsys.readouterr().err
+
+
+async def test_a_slow_query_is_told_to_programs_without_html(site: Datasette) -> None:
+    answer = await site.client.get(f"/daily.json?{urlencode({'sql': ENDLESS})}")
+    told = json.loads(read_status(answer, 400))
+    assert told["title"] == "SQL Interrupted"
+    assert told["error"].startswith("A query may run for 1 second here")
 
 
 @given(st.text(max_size=3_000), st.text(max_size=300))

@@ -56,6 +56,7 @@ class Explanation:
 
     All of it is text to be escaped: much of it repeats what the visitor sent. `sql` and
     `parameters` are a query to change and run again, `search` is words to search for instead.
+    `message` is Datasette's, which programs may know, where it has one.
     """
 
     status: int
@@ -65,6 +66,13 @@ class Explanation:
     sql: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     search: str = ""
+    message: str = ""
+
+
+def tell_programs(explained: Explanation, title: str | None) -> dict[str, object]:
+    """The error in the form of Datasette's JSON; `title` is Datasette's, where it has one."""
+    said = explained.message or f"{explained.said} {explained.advice}".strip()
+    return {"ok": False, "error": said, "status": explained.status, "title": title}
 
 
 def explain_missing(message: str, path: Sequence[str]) -> Explanation:
@@ -78,7 +86,7 @@ def explain_missing(message: str, path: Sequence[str]) -> Explanation:
         said = f"There is no page at /{shorten('/'.join(path), SHOWN)}."
     else:
         said = shorten(message, SHOWN)
-    return Explanation(404, "Not found", said, search=find_words(name))
+    return Explanation(404, "Not found", said, search=find_words(name), message=message)
 
 
 def explain_slow_query(
@@ -105,9 +113,20 @@ def explain_request(message: str) -> Explanation:
     for pattern, said, advice in _REASONS:
         if match := re.fullmatch(pattern, message):
             named = [shorten(group, SHOWN) for group in match.groups()]
-            return Explanation(400, title, said.format(*named), advice)
+            return Explanation(400, title, said.format(*named), advice, message=message)
     said = f"It was refused with: {shorten(message, SHOWN)}" if message else "It was refused."
-    return Explanation(400, title, said, _OTHER_WAY)
+    return Explanation(400, title, said, _OTHER_WAY, message=message)
+
+
+def explain_method() -> Explanation:
+    """405."""
+    return Explanation(
+        405,
+        "Nothing can be sent here",
+        "This site only answers questions; nothing on it can be changed.",
+        "To change the data, download the database and work on the copy.",
+        message="Method not allowed",
+    )
 
 
 def explain_forbidden() -> Explanation:
