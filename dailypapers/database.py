@@ -21,7 +21,6 @@ from .tagging import SOURCE, EarnedTag, Vocabulary, tag_papers
 Row = dict[str, Any]
 Report = Callable[[str], None]
 
-_BATCH = 1_000
 _HASH_SIZE = 256 * 1024 * 1024
 """Bytes FTS5 may hold before it writes: fewer, larger segments are built in half the time."""
 
@@ -109,7 +108,14 @@ def create_tables(db: Database) -> None:
 
 
 def _save(db: Database, table: str, rows: Iterator[Row]) -> None:
-    db.table(table).insert_all(rows, batch_size=_BATCH)
+    """One prepared statement for all rows: insert_all makes one for each sixty, at four times
+    the cost."""
+    columns = TABLES[table].columns
+    values = ", ".join(f":{column}" for column in columns)
+    db.conn.executemany(
+        f"insert into {table} ({', '.join(columns)}) values ({values})",  # noqa: S608
+        rows,
+    )
 
 
 def _save_lookups(db: Database, catalogue: Catalogue, vocabulary: Vocabulary) -> None:

@@ -31,6 +31,7 @@ class Link:
 
 
 # Without a scheme only these are taken for addresses: "et.al" and "3.5.In" are none.
+_ADDRESSED = ("://", "github.com/", "huggingface.co/")
 _BARE_ADDRESS = re.compile(r"(?<![\w./@-])(?=(?:github\.com|huggingface\.co)/)")
 _HOSTS = {
     "github.com": LinkKind.CODE,
@@ -67,9 +68,9 @@ def find_links(text: str) -> list[Link]:
 
 
 def _find_urls(text: str) -> Iterator[str]:
-    addressed = _BARE_ADDRESS.sub("https://", text)
-    if "://" not in addressed:  # most abstracts: spare them the scan
+    if not any(sign in text for sign in _ADDRESSED):  # most abstracts: spare them the scan
         return
+    addressed = _BARE_ADDRESS.sub("https://", text)
     for match in _linkify.match(addressed) or []:
         yield match.url
 

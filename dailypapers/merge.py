@@ -6,6 +6,7 @@ no paper: a paper keeps the id that its first listing gave it.
 """
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from .readable import make_readable
 
 MAX_SLUG = 200
 """Characters; real titles give at most 178, so that hardly any id is cut."""
+
+_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
 
 _CONTRADICTIONS = {
     "published": "date",
@@ -128,7 +131,7 @@ def _list_sightings(named: dict[str, Listing]) -> Iterator[Sighting]:
 def fold_title(title: str) -> str:
     """What makes two titles the same: letters and digits, without case, LaTeX and the rest."""
     text = unicodedata.normalize("NFKC", make_readable(title)).casefold()
-    return "".join(sign for sign in text if sign.isalnum()) or text
+    return _NEITHER_LETTER_NOR_DIGIT.sub("", text) or text
 
 
 def group_sightings(sightings: Iterable[Sighting]) -> list[list[Sighting]]:
@@ -186,8 +189,10 @@ def _make_papers(groups: Iterable[Sequence[Sighting]]) -> Iterator[Paper]:
 def _choose_id(title: str, arxiv_id: str | None, taken: set[str]) -> str:
     """The title's slug; a short hash of the paper's identity follows only on collision."""
     slug = slugify(title, max_length=MAX_SLUG, word_boundary=True) or "paper"
+    if slug not in taken:
+        return slug
     digest = hashlib.sha256((arxiv_id or fold_title(title)).encode()).hexdigest()
-    ids = [slug, *(f"{slug}-{digest[:length]}" for length in range(6, len(digest) + 1))]
+    ids = (f"{slug}-{digest[:length]}" for length in range(6, len(digest) + 1))
     return next(candidate for candidate in ids if candidate not in taken)
 
 
