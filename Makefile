@@ -4,7 +4,7 @@ LISTINGS ?= listings
 PORT ?= 8001
 PYTHON ?= python3
 
-.PHONY: serve db test screenshots lint format lock
+.PHONY: serve db test bench screenshots lint format lock
 .DELETE_ON_ERROR:
 
 serve: db
@@ -22,6 +22,11 @@ db: .venv/.installed
 
 test: .venv/.installed-dev
 	.venv/bin/pytest
+
+# How fast it is for so many made-up papers, as a table in Markdown (docs/performance.md).
+N ?= 100000
+bench: .venv/.installed
+	@.venv/bin/python bench/performance.py $(N)
 
 # The README's pictures, taken by Chromium of the site as it is.
 screenshots: db .venv/.installed-dev
