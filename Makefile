@@ -4,7 +4,7 @@ LISTINGS ?= listings
 PORT ?= 8001
 PYTHON ?= python3
 
-.PHONY: serve db test bench screenshots lint format lock
+.PHONY: serve db test bench screenshots lint format lock audit sbom
 .DELETE_ON_ERROR:
 
 serve: db
@@ -41,18 +41,25 @@ format: .venv/.installed-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# Choose the newest versions that pyproject.toml allows, and write them down.
-COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade
+# Choose the newest versions that pyproject.toml allows, and write them down with the hashes of
+# their files. UPGRADE= keeps the versions that are there.
+UPGRADE ?= --upgrade
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 lock: .venv/.installed-dev
-	$(COMPILE) pyproject.toml -o requirements.txt
-	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
+	$(COMPILE) $(UPGRADE) --group dev -c requirements.txt -o requirements-dev.txt
 
+# Nothing is installed that is not in the locks, whose hashes it must have; not even to build with:
+# feedgen comes as source alone, so setuptools comes first.
+INSTALL = .venv/bin/pip install --quiet --require-hashes --no-build-isolation --use-pep517
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet -r requirements.txt
+	@sed -n '/^setuptools==/,/# via/p' requirements.txt > .venv/setuptools.txt
+	$(INSTALL) -r .venv/setuptools.txt
+	$(INSTALL) -r requirements.txt
 	.venv/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt
-	.venv/bin/pip install --quiet -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	@touch $@
