@@ -49,6 +49,21 @@ lock: .venv/.installed-dev
 	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
 	$(COMPILE) $(UPGRADE) --group dev -c requirements.txt -o requirements-dev.txt
 
+# Known vulnerabilities of what is locked. Whom nothing is known to, as a mirror without PyPI's list,
+# would find none: so first comes a version that is known to have one.
+SERVICE ?= pypi
+AUDIT = .venv/bin/pip-audit --strict --disable-pip --progress-spinner off -s $(SERVICE)
+audit: .venv/.installed-dev
+	@echo 'jinja2==2.4.1' | $(AUDIT) --no-deps -f json -r /dev/stdin 2> /dev/null \
+		| grep -q CVE-2019-10906 \
+		|| { echo 'make audit: no list of vulnerabilities to ask; nothing was audited' >&2; exit 1; }
+	$(AUDIT) -r requirements.txt -r requirements-dev.txt
+
+# The parts of what is installed, as CycloneDX.
+sbom: .venv/.installed-dev
+	@mkdir -p build
+	.venv/bin/python supply/sbom.py build/sbom.json
+
 # Nothing is installed that is not in the locks, whose hashes it must have; not even to build with:
 # feedgen comes as source alone, so setuptools comes first.
 INSTALL = .venv/bin/pip install --quiet --require-hashes --no-build-isolation --use-pep517
