@@ -200,6 +200,8 @@ def open_source(
 
     Raises AddressError where the address, or a proxy or certificate there, is of no use.
     """
+    if "@" in base_url:
+        raise AddressError("no user or password in an address: all on this machine could read it")
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
@@ -212,7 +214,10 @@ def open_source(
             follow_redirects=True,
             timeout=timeout,
         )
-    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+    except httpx.InvalidURL as error:  # its words quote what may be of a password
+        hint = "in a user or password, / is written %2F, and so on"
+        raise AddressError(f"the proxy of the environment is no web address; {hint}") from error
+    except (ValueError, ImportError, OSError) as error:
         raise AddressError(f"proxy or certificates of the environment: {error}") from error
     with client:
         yield Source(client, base_url, pause, notice)

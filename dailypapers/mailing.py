@@ -10,6 +10,7 @@ import fcntl
 import smtplib
 import sqlite3
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -176,8 +177,19 @@ def open_connection(server: Server) -> smtplib.SMTP:
     except (smtplib.SMTPException, OSError, ValueError) as error:
         if connection:
             connection.close()
+        _hide_password(error, server)
         raise UnreachableError(f"{server.host}:{server.port}: {_say_error(error)}") from error
     return connection
+
+
+def _hide_password(error: Exception, server: Server) -> None:
+    """Drop the words of a server that repeats what it was told, as some do: only a code is left."""
+    if isinstance(error, smtplib.SMTPResponseException) and server.user and server.password:
+        told = [server.password, f"\0{server.user}\0{server.password}"]
+        forms = [server.password, *(b64encode(text.encode()).decode() for text in told)]
+        said = _as_bytes(error.smtp_error).decode("utf-8", "replace")
+        if any(form.rstrip("=") in said for form in forms):
+            error.smtp_error = b""
 
 
 def _expect(answer: tuple[int, bytes]) -> None:
