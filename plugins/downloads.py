@@ -7,7 +7,7 @@ off. Templates get `list_downloads()`.
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from datasette import hookimpl
 from datasette.app import Datasette
@@ -15,15 +15,15 @@ from datasette.database import Database
 from datasette.utils import add_cors_headers, tilde_decode
 from datasette.utils.asgi import Forbidden, NotFound, Request, Response
 
-from dailypapers.parquet import find_parquet_folder
+from dailypapers.parquet import find_parquet_folder, read_checksums
 from dailypapers.publishing.downloads import (
+    FileAnswer,
     answer_file,
     describe_files,
-    find_hash,
-    list_parquet,
     read_part,
     trust_inspect_data,
 )
+from dailypapers.publishing.opened import OpenedFile, find_opened
 from dailypapers.publishing.streaming import Stream
 
 
@@ -31,23 +31,22 @@ from dailypapers.publishing.streaming import Stream
 async def startup(datasette: Datasette) -> None:
     """Know the checksums before the first visitor asks."""
     for db in datasette.databases.values():
-        if is_offered(datasette, db):
-            await asyncio.to_thread(know_hash, datasette, db)
+        if opened := find_offered(datasette, db):
+            await asyncio.to_thread(know_hash, datasette, db, opened)
 
 
-def know_hash(datasette: Datasette, db: Database) -> None:
+def know_hash(datasette: Datasette, db: Database, opened: OpenedFile) -> None:
     """From inspect-data.json where it can be trusted, else by reading the file."""
     known = (datasette.inspect_data or {}).get(db.name)
     inspect_file = (datasette.config_dir or Path()) / "inspect-data.json"
     if known and inspect_file.is_file():
-        trust_inspect_data(Path(db.path), known, inspect_file)
-    find_hash(Path(db.path))
+        trust_inspect_data(opened.path, known, inspect_file)
+    opened.learn_checksum()
 
 
-def is_offered(datasette: Datasette, db: Database) -> bool:
-    """Whether there is a file that will not change while it is sent."""
-    has_file = bool(db.path) and not db.is_memory and not db.is_mutable
-    return has_file and bool(datasette.setting("allow_download"))
+def find_offered(datasette: Datasette, db: Database) -> OpenedFile | None:
+    """The database's file, where it may be sent because it will not change meanwhile."""
+    return find_opened(db) if datasette.setting("allow_download") else None
 
 
 @hookimpl
@@ -62,29 +61,31 @@ def register_routes() -> list[tuple[str, Callable[..., Any]]]:
 
 async def send_database(datasette: Datasette, request: Request) -> Response | Stream:
     """The file as it lies on the disk."""
-    path = await find_file(datasette, request)
-    checksum = await asyncio.to_thread(find_hash, path)
-    return send_file(datasette, request, path, checksum)
+    file = await find_file(datasette, request)
+    answer = answer_file(file.path.name, file.size, file.checksum, request.headers)
+    return send_file(datasette, request, answer, file.open_again)
 
 
 async def send_checksum(datasette: Datasette, request: Request) -> Response:
     """A line for `sha256sum -c`."""
-    path = await find_file(datasette, request)
-    checksum = await asyncio.to_thread(find_hash, path)
-    return Response.text(f"{checksum}  {path.name}\n", headers=make_headers(datasette))
+    file = await find_file(datasette, request)
+    said = f"{file.checksum}  {file.path.name}\n"
+    return Response.text(said, headers=make_headers(datasette))
 
 
 async def send_parquet(datasette: Datasette, request: Request) -> Response | Stream:
     """A table, if build.py wrote it of just this database."""
     database = await find_file(datasette, request)
-    checksums = await asyncio.to_thread(list_parquet, database)
+    checksums = read_checksums(database.path, database.checksum)
     name = f"{request.url_vars['table']}.parquet"
     if name not in checksums:
         raise NotFound("There is no such Parquet file")
-    return send_file(datasette, request, find_parquet_folder(database) / name, checksums[name])
+    path = find_parquet_folder(database.path) / name
+    answer = answer_file(name, path.stat().st_size, checksums[name], request.headers)
+    return send_file(datasette, request, answer, lambda: path.open("rb"))
 
 
-async def find_file(datasette: Datasette, request: Request) -> Path:
+async def find_file(datasette: Datasette, request: Request) -> OpenedFile:
     """The database that is asked for, if this visitor may download it."""
     try:
         db = datasette.get_database(route=tilde_decode(request.url_vars["database"]))
@@ -92,21 +93,25 @@ async def find_file(datasette: Datasette, request: Request) -> Path:
         raise NotFound("Database not found") from None
     actions = [("view-database-download", db.name), ("view-database", db.name), "view-instance"]
     await datasette.ensure_permissions(request.actor, actions)
-    if not is_offered(datasette, db):
+    offered = find_offered(datasette, db)
+    if not offered:
         raise Forbidden("Database download is forbidden")
-    return Path(db.path)
+    return offered
 
 
 def send_file(
-    datasette: Datasette, request: Request, path: Path, checksum: str
+    datasette: Datasette,
+    request: Request,
+    answer: FileAnswer,
+    open_file: Callable[[], BinaryIO],
 ) -> Response | Stream:
     """A file, or what the visitor needs of it."""
     headers = make_headers(datasette)
     if request.method not in ("GET", "HEAD"):
         status = 200 if request.method == "OPTIONS" else 405
         return Response.text("Only GET and HEAD", status=status, headers=headers)
-    answer = answer_file(path, checksum, request.headers)
-    chunks = read_part(path, answer.part) if answer.part and request.method == "GET" else None
+    part = answer.part if request.method == "GET" else None
+    chunks = read_part(open_file, part) if part else None
     return Stream(request.receive, chunks, headers | answer.headers, answer.status)
 
 
@@ -127,9 +132,10 @@ def extra_template_vars(datasette: Datasette) -> dict[str, Callable[..., Awaitab
 
     async def list_downloads(database: str = "daily") -> dict[str, Any] | None:
         db = datasette.get_database(database)
-        if not is_offered(datasette, db):
+        file = find_offered(datasette, db)
+        if not file:
             return None
         address = str(datasette.urls.database(db.name))
-        return await asyncio.to_thread(describe_files, Path(db.path), address)
+        return await asyncio.to_thread(describe_files, file.path, file.size, file.checksum, address)
 
     return {"list_downloads": list_downloads}

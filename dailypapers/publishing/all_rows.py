@@ -8,21 +8,22 @@ the square. A statement that goes on has no such way to go.
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from datasette.app import Datasette
-from datasette.database import Database, QueryInterrupted
+from datasette.database import QueryInterrupted
 from datasette.utils import InvalidSql, sqlite_timelimit
 from datasette.utils.asgi import Request, Response
 from datasette.views.base import DatasetteError, DataView
 from datasette.views.database import MagicParameters
 
 from .exports import Format, Page
+from .opened import connect
 
 Data = dict[str, Any]
 """What Datasette has to show: columns, rows, query, truncated, and of a table, table and next."""
@@ -94,7 +95,7 @@ async def _read_batches(
     else:
         parameters = MagicParameters(parameters, request, datasette)
     limit_ms = datasette.setting("sql_time_limit_ms") * PATIENCE
-    with _open_connection(datasette, datasette.get_database(data["database"])) as connection:
+    async with connect(datasette, datasette.get_database(data["database"])) as connection:
         cursor = connection.cursor()
         execute = partial(cursor.execute, sql, parameters)
         await loop.run_in_executor(_THREADS, run_in_time, connection, limit_ms, execute)
@@ -114,18 +115,6 @@ def run_in_time(connection: sqlite3.Connection, limit_ms: int, read: Callable[[]
         slow = "All rows in this order take too long. Try another order, or fewer filters."
         said = slow if str(error) == "interrupted" else str(error)
         raise DatasetteError(said, status=400) from error
-
-
-@contextmanager
-def _open_connection(datasette: Datasette, db: Database) -> Iterator[sqlite3.Connection]:
-    connection = db.connect()
-    try:
-        datasette._prepare_connection(connection, db.name)
-        yield connection
-    finally:
-        connection.close()
-        with suppress(ValueError):  # Datasette keeps all that it ever opened
-            db._all_file_connections.remove(connection)
 
 
 async def _add_labels(datasette: Datasette, data: Data, rows: list[Any]) -> Sequence[Any]:

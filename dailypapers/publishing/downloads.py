@@ -1,10 +1,11 @@
 """Files to take home: their checksums, and parts of them for who goes on where it broke off."""
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from ..parquet import find_parquet_folder, hash_file, read_checksums
 
@@ -50,13 +51,17 @@ def find_hash(path: Path) -> str:
 def trust_inspect_data(path: Path, known: Mapping[str, object], inspect_file: Path) -> None:
     """Take over the hash that inspect-data.json states, to spare reading gigabytes.
 
-    `known` is what it says of a database of this name. It may be another one, or the file may
-    have changed since: then it is not trusted.
+    `known` is what it says of a database of this name.
     """
+    if is_trusted(path, known, inspect_file):
+        _hashes.setdefault(_identify(path), str(known["hash"]))
+
+
+def is_trusted(path: Path, known: Mapping[str, object], inspect_file: Path) -> bool:
+    """Whether that is about this file: it may be another one, or may have changed since."""
     stated = (inspect_file.parent / str(known.get("file"))).resolve()
     is_meant = stated == path.resolve() and known.get("size") == path.stat().st_size
-    if is_meant and inspect_file.stat().st_mtime_ns >= path.stat().st_mtime_ns:
-        _hashes.setdefault(_identify(path), str(known["hash"]))
+    return is_meant and inspect_file.stat().st_mtime_ns >= path.stat().st_mtime_ns
 
 
 def _identify(path: Path) -> tuple[Path, int, int]:
@@ -64,19 +69,14 @@ def _identify(path: Path) -> tuple[Path, int, int]:
     return path.resolve(), facts.st_size, facts.st_mtime_ns
 
 
-def list_parquet(database: Path) -> dict[str, str]:
-    """The Parquet files that were made of just this database, each with its SHA-256."""
-    return read_checksums(database, find_hash(database))
-
-
-def describe_files(database: Path, address: str) -> dict[str, Any]:
+def describe_files(database: Path, size: int, checksum: str, address: str) -> dict[str, Any]:
     """What pages say of a database and its Parquet files; `address` is that of its page."""
     folder = find_parquet_folder(database)
     return {
         "name": database.name,
         "url": f"{address}.db",
-        "size": database.stat().st_size,
-        "sha256": find_hash(database),
+        "size": size,
+        "sha256": checksum,
         "checksum_url": f"{address}.db.sha256",
         "parquet": [
             {
@@ -85,17 +85,14 @@ def describe_files(database: Path, address: str) -> dict[str, Any]:
                 "size": (folder / name).stat().st_size,
                 "sha256": checksum,
             }
-            for name, checksum in list_parquet(database).items()
+            for name, checksum in read_checksums(database, checksum).items()
         ],
     }
 
 
-def answer_file(path: Path, checksum: str, asked: Mapping[str, str]) -> FileAnswer:
-    """The whole file, the part that the headers `asked` for, or that the visitor has it.
-
-    Raises OSError where there is no such file.
-    """
-    size, etag = path.stat().st_size, f'"{checksum}"'
+def answer_file(name: str, size: int, checksum: str, asked: Mapping[str, str]) -> FileAnswer:
+    """The whole file, the part that the headers `asked` for, or that the visitor has it."""
+    etag = f'"{checksum}"'
     headers = {"etag": etag, "accept-ranges": "bytes"}
     if etag in asked.get("if-none-match", ""):
         return FileAnswer(304, headers)
@@ -108,9 +105,9 @@ def answer_file(path: Path, checksum: str, asked: Mapping[str, str]) -> FileAnsw
         headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{size}"
     sent = part or Part(0, size)
     headers |= {
-        "content-type": TYPES.get(path.suffix, TYPES[".db"]),
+        "content-type": TYPES.get(Path(name).suffix, TYPES[".db"]),
         "content-length": str(sent.end - sent.start),
-        "content-disposition": f'attachment; filename="{path.name}"',
+        "content-disposition": f'attachment; filename="{name}"',
     }
     return FileAnswer(206 if part else 200, headers, sent)
 
@@ -134,14 +131,14 @@ def read_range(header: str, size: int) -> Part | None:
     return part
 
 
-async def read_part(path: Path, part: Part) -> AsyncGenerator[bytes]:
+async def read_part(open_file: Callable[[], BinaryIO], part: Part) -> AsyncGenerator[bytes]:
     """The bytes in chunks. Raises EOFError where the file turns out to be shorter."""
-    with path.open("rb") as file:
-        file.seek(part.start)
-        left = part.end - part.start
-        while left:
-            chunk = await asyncio.to_thread(file.read, min(CHUNK, left))
+    with open_file() as file:
+        position = part.start
+        while position < part.end:
+            length = min(CHUNK, part.end - position)
+            chunk = await asyncio.to_thread(os.pread, file.fileno(), length, position)
             if not chunk:
-                raise EOFError(f"{path} became shorter while it was sent")
-            left -= len(chunk)
+                raise EOFError(f"{file.name} became shorter while it was sent")
+            position += len(chunk)
             yield chunk
