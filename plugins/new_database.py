@@ -7,6 +7,7 @@ from datasette import hookimpl
 from datasette.app import Datasette
 
 from dailypapers.publishing.opened import open_files
+from dailypapers.publishing.successors import remember_metadata
 from dailypapers.publishing.switching import Switch
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -15,6 +16,7 @@ App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 @hookimpl(tryfirst=True)  # before others ask the databases
 async def startup(datasette: Datasette) -> None:
     """Open the files that are there now; a new one is the next site's."""
+    remember_metadata(datasette)
     await open_files(datasette)
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import gc
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from datasette.app import Datasette
 from datasette.utils.sqlite import sqlite3
@@ -13,9 +15,16 @@ from ..database import read_inspect_data
 from .downloads import is_trusted
 from .opened import Identity, close_files, find_identity, list_opened
 
+_metadata: WeakKeyDictionary[Datasette, dict[str, Any]] = WeakKeyDictionary()
+
 
 class NewFileError(Exception):
     """The new file cannot be served; the message says why."""
+
+
+def remember_metadata(datasette: Datasette) -> None:
+    """Keep what a site was given, before Datasette writes into it while it answers."""
+    _metadata[datasette] = deepcopy(datasette._metadata_local)
 
 
 async def make_successor(old: Datasette, known: dict[str, Any]) -> Datasette:
@@ -60,7 +69,7 @@ def copy_site(old: Datasette, known: dict[str, Any]) -> Datasette:
         cache_headers=old.cache_headers,
         cors=old.cors,
         inspect_data=known,
-        metadata=old._metadata_local,
+        metadata=deepcopy(_metadata[old]),
         sqlite_extensions=old.sqlite_extensions,
         template_dir=old.template_dir,
         static_mounts=old.static_mounts,
