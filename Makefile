@@ -4,7 +4,7 @@ LISTINGS ?= listings
 PORT ?= 8001
 PYTHON ?= python3
 
-.PHONY: serve db test bench screenshots lint format lock audit sbom
+.PHONY: serve db test bench soak screenshots lint format lock audit sbom
 .DELETE_ON_ERROR:
 
 serve: db
@@ -27,6 +27,12 @@ test: .venv/.installed-dev
 N ?= 100000
 bench: .venv/.installed
 	@.venv/bin/python bench/performance.py $(N)
+
+# What takes too long for `make test`: each line prints its figures, and fails where anything is lost.
+SECONDS ?= 600
+CONNECTIONS ?= 50
+soak: .venv/.installed
+	.venv/bin/python bench/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
 
 # The README's pictures, taken by Chromium of the site as it is.
 screenshots: db .venv/.installed-dev
