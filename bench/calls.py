@@ -13,7 +13,7 @@ from corpus import PROJECT
 
 PAGE_MS = 50
 SLOW_MS = 300
-"""What issue 7 allows at a million papers; the latter for many facets and for common words."""
+"""What is asked for at a million papers; the latter for many facets and for common words."""
 
 COMMON_WORDS = "language model training data"
 PAPERS_SEEN = 20

@@ -33,7 +33,7 @@ states: WeakKeyDictionary[Datasette, str] = WeakKeyDictionary()
 
 @hookimpl
 async def startup(datasette: Datasette) -> None:
-    """Work out the state of the site, for which Datasette may have to read the whole database."""
+    """Work out the state of the site."""
     state = await asyncio.to_thread(describe_state, datasette)
     if state:
         states[datasette] = state
@@ -45,8 +45,7 @@ def describe_state(datasette: Datasette) -> str | None:
     if any(db.is_mutable for db in databases):
         return None
     facts = [
-        # The size as well: inspect-data.json may speak of an older file.
-        [(db.name, db.hash, db.size) for db in databases],
+        [(db.name, db.hash) for db in databases],
         [datasette.settings_dict(), datasette.metadata(), datasette.cors],
         sorted(f"{package.name} {package.version}" for package in distributions()),
         caching.hash_files(ROOT, FILES),

@@ -1,7 +1,6 @@
 """/openapi.json describes the API to programs that make clients, pages or tests of it."""
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from datasette import hookimpl
@@ -9,6 +8,7 @@ from datasette.app import Datasette
 from datasette.utils import add_cors_headers
 from datasette.utils.asgi import Request, Response
 
+from dailypapers import __version__
 from dailypapers.publishing.openapi import Site, describe_api
 
 
@@ -23,7 +23,7 @@ def answer_openapi(datasette: Datasette, request: Request) -> Response:
     address = datasette.absolute_url(request, datasette.urls.instance())
     site = Site(
         url=address.rstrip("/"),
-        version=version("daily-papers"),
+        version=__version__,
         metadata=datasette.metadata(),
         page_size=datasette.setting("default_page_size"),
         max_rows=datasette.setting("max_returned_rows"),

@@ -48,13 +48,15 @@ def find_hash(path: Path) -> str:
     return _hashes[key]
 
 
-def trust_inspect_data(path: Path, known: Mapping[str, object], inspect_file: Path) -> None:
-    """Take over the hash that inspect-data.json states, to spare reading gigabytes.
+def trust_inspect_data(path: Path, known: Mapping[str, object], inspect_file: Path) -> bool:
+    """Take over the hash that inspect-data.json states, to spare reading gigabytes, if it can be.
 
     `known` is what it says of a database of this name.
     """
-    if is_trusted(path, known, inspect_file):
+    trusted = is_trusted(path, known, inspect_file)
+    if trusted:
         _hashes.setdefault(_identify(path), str(known["hash"]))
+    return trusted
 
 
 def is_trusted(path: Path, known: Mapping[str, object], inspect_file: Path) -> bool:
