@@ -63,7 +63,7 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
             if scope["type"] != "http":
                 return await app(scope, receive, send)
             visit = read_visit(datasette, scope)
-            tag = lifetime = None
+            tag, lifetime = None, caching.NOT_KEPT
             if visit.is_cacheable:
                 tag, lifetime = choose_tag(datasette, visit), choose_lifetime(datasette, visit)
             if tag and visit.holds(tag):
@@ -108,7 +108,7 @@ def choose_lifetime(datasette: Datasette, visit: caching.Visit) -> str:
 
 
 async def send_marked(
-    send: Any, tag: str | None, lifetime: str | None, message: dict[str, Any]
+    send: Any, tag: str | None, lifetime: str, message: dict[str, Any]
 ) -> None:
     """Send a part of an answer; its first part is what carries headers."""
     if message["type"] == "http.response.start":

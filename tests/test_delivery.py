@@ -1,7 +1,9 @@
 """How pages travel: compression, tags and caches, static files, addresses, crawlers, the feed."""
 
 import csv
+import hashlib
 import io
+import os
 import re
 import shutil
 import sqlite3
@@ -18,6 +20,7 @@ from datasette.utils.asgi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailypapers.database import write_inspect_data
 from dailypapers.publishing.addresses import check_host, make_canonical, read_site_url, strip_base
 from dailypapers.publishing.caching import Visit, hash_files, make_tag, mark_answer
 from dailypapers.publishing.crawlers import ALLOWED, CHUNK, DISALLOWED
@@ -168,6 +171,7 @@ async def test_what_may_change_by_itself_has_no_tag(site: Datasette, path: str) 
     answer = await site.client.get(path)
     assert answer.status_code == 200
     assert "etag" not in answer.headers
+    assert answer.headers["cache-control"] == (PAGE_LIFETIME if "ql=select" in path else "no-store")
 
 
 @pytest.mark.parametrize("header", [{"Cookie": "a=b"}, {"Authorization": "Bearer x"}])
@@ -208,6 +212,34 @@ async def test_tags_change_with_the_database_and_the_settings(
         tags.append((await ds.client.get("/daily/tags.json")).headers["etag"])
     assert tags[0] == tags[1]
     assert len(set(tags)) == 3
+
+
+async def test_what_inspect_data_says_of_an_older_file_is_not_believed(
+    sample: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for path in PROJECT.iterdir():
+        if path.name in ("metadata.yml", "plugins", "settings.json", "templates"):
+            (folder / path.name).symlink_to(path)
+    path, inspect_file = folder / "daily.db", folder / "inspect-data.json"
+    shutil.copy(sample, path)
+    write_inspect_data(path, inspect_file)
+    tags = set()
+    for older in (False, True):
+        if older:  # of the same size, and copied over the other one
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("delete from papers where number = 436")
+            os.utime(inspect_file, ns=(0, 0))
+        ds = Datasette(immutables=[str(path)], config_dir=folder)
+        await ds.invoke_startup()
+        db = ds.get_database("daily")
+        assert db.hash == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (await db.table_counts())["papers"] == 436 - older
+        tags.add((await ds.client.get("/daily/tags.json")).headers["etag"])
+        checksum = (await ds.client.get("/daily.db.sha256")).text
+        assert checksum.startswith(db.hash)
+    assert len(tags) == 2
 
 
 def test_tags_change_with_the_day_and_every_part_of_the_address() -> None:

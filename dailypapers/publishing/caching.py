@@ -12,6 +12,9 @@ Headers = list[tuple[bytes, bytes]]
 STALE = "stale-while-revalidate=600"
 """For ten minutes more, a copy may be shown at once while the next one is fetched."""
 
+NOT_KEPT = "no-store"
+"""Said of what may differ next time: some caches keep for hours what says nothing."""
+
 _STATIC = ("/static/", "/-/static/", "/-/static-plugins/")
 _READING = ("GET", "HEAD")
 _CHANGING = {"sql", "_stream"}
@@ -87,7 +90,7 @@ def say_lifetime(seconds: int) -> str:
     return f"public, max-age={seconds}, {STALE}" if seconds else "no-cache"
 
 
-def mark_answer(status: int, headers: Headers, tag: str | None, lifetime: str | None) -> Headers:
+def mark_answer(status: int, headers: Headers, tag: str | None, lifetime: str) -> Headers:
     """The headers of an answer with what may be kept of it: no error, and nothing private.
 
     `lifetime` is the Cache-Control where the answer states none.
@@ -97,12 +100,12 @@ def mark_answer(status: int, headers: Headers, tag: str | None, lifetime: str | 
     if "no-store" in control or b"set-cookie" in stated:
         return headers
     if status >= 400:
-        return _set_control(headers, "no-store")
+        return _set_control(headers, NOT_KEPT)
     if status != 200:
         return headers
     if found := _MAX_AGE.fullmatch(control):
         headers = _set_control(headers, say_lifetime(int(found[1])))
-    elif lifetime and not control:
+    elif not control:
         headers = _set_control(headers, lifetime)
     if tag and b"etag" not in stated:
         headers = [*headers, (b"etag", tag.encode("ascii"))]
@@ -114,8 +117,8 @@ def _set_control(headers: Headers, control: str) -> Headers:
     return [*others, (b"cache-control", control.encode("ascii"))]
 
 
-def confirm_answer(visit: Visit, tag: str, lifetime: str | None) -> Headers:
+def confirm_answer(visit: Visit, tag: str, lifetime: str) -> Headers:
     """The headers of a 304: those of the whole answer that caches go by."""
     vary = b"Accept-Encoding" if visit.is_static else b"Cookie, Authorization, Accept-Encoding"
     headers = [(b"etag", tag.encode("ascii")), (b"vary", vary)]
-    return _set_control(headers, lifetime) if lifetime else headers
+    return _set_control(headers, lifetime)
