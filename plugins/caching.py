@@ -107,9 +107,7 @@ def choose_lifetime(datasette: Datasette, visit: caching.Visit) -> str:
     return static_files.choose_lifetime(visit.path, visit.query_string, current)
 
 
-async def send_marked(
-    send: Any, tag: str | None, lifetime: str, message: dict[str, Any]
-) -> None:
+async def send_marked(send: Any, tag: str | None, lifetime: str, message: dict[str, Any]) -> None:
     """Send a part of an answer; its first part is what carries headers."""
     if message["type"] == "http.response.start":
         headers = [(name.lower(), value) for name, value in message["headers"]]
