@@ -6,7 +6,6 @@ off. Templates get `list_downloads()`.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from datasette import hookimpl
@@ -21,27 +20,9 @@ from dailypapers.publishing.downloads import (
     answer_file,
     describe_files,
     read_part,
-    trust_inspect_data,
 )
 from dailypapers.publishing.opened import OpenedFile, find_opened
 from dailypapers.publishing.streaming import Stream
-
-
-@hookimpl
-async def startup(datasette: Datasette) -> None:
-    """Know the checksums before the first visitor asks."""
-    for db in datasette.databases.values():
-        if opened := find_offered(datasette, db):
-            await asyncio.to_thread(know_hash, datasette, db, opened)
-
-
-def know_hash(datasette: Datasette, db: Database, opened: OpenedFile) -> None:
-    """From inspect-data.json where it can be trusted, else by reading the file."""
-    known = (datasette.inspect_data or {}).get(db.name)
-    inspect_file = (datasette.config_dir or Path()) / "inspect-data.json"
-    if known and inspect_file.is_file():
-        trust_inspect_data(opened.path, known, inspect_file)
-    opened.learn_checksum()
 
 
 def find_offered(datasette: Datasette, db: Database) -> OpenedFile | None:

@@ -6,6 +6,7 @@ from typing import Any
 from datasette import hookimpl
 from datasette.app import Datasette
 
+from dailypapers.publishing.known_files import know_files
 from dailypapers.publishing.opened import open_files
 from dailypapers.publishing.successors import remember_metadata
 from dailypapers.publishing.switching import Switch
@@ -18,6 +19,7 @@ async def startup(datasette: Datasette) -> None:
     """Open the files that are there now; a new one is the next site's."""
     remember_metadata(datasette)
     await open_files(datasette)
+    await know_files(datasette)
 
 
 @hookimpl(hookwrapper=True)  # around the wrappers of all plugins, which each site has of its own

@@ -19,8 +19,6 @@ from datasette.database import Database, connections
 from datasette.utils.sqlite import sqlite3
 from datasette.views.base import DatasetteError
 
-from .downloads import find_hash
-
 Identity = tuple[int, int, int, int]
 
 SPARES = 4
@@ -39,7 +37,7 @@ class OpenedFile:
         self.identity = _identify(os.fstat(self._file.fileno()))
         self.spares: list[sqlite3.Connection] = []
         self.checksum = ""
-        """Its SHA-256, once `learn_checksum` was called."""
+        """Its SHA-256 (hex), once the site has started."""
 
     @property
     def size(self) -> int:
@@ -49,10 +47,6 @@ class OpenedFile:
     def is_replaced(self) -> bool:
         """Whether another file lies at the path, or none."""
         return find_identity(self.path) != self.identity
-
-    def learn_checksum(self) -> None:
-        """Read the whole file, unless its hash is known. It must not have been replaced."""
-        self.checksum = find_hash(self.path)
 
     def open_again(self) -> BinaryIO:
         """The same file. Its position is shared by all: read it with os.pread."""

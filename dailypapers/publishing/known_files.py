@@ -7,20 +7,19 @@ older one. A file that it does not speak of is read once, to know its hash.
 import asyncio
 from pathlib import Path
 
-from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database
 
-from dailypapers.command import say
-from dailypapers.publishing.downloads import find_hash, trust_inspect_data
+from ..command import say
+from .downloads import find_hash, trust_inspect_data
+from .opened import find_opened
 
 LARGE = 200_000_000
 """Bytes from which on reading a file takes noticeable time."""
 
 
-@hookimpl(tryfirst=True)  # before what builds on hashes and counts
-async def startup(datasette: Datasette) -> None:
-    """Know the hash of each file that does not change."""
+async def know_files(datasette: Datasette) -> None:
+    """Know the hash of each file that was opened for good, before anything builds on it."""
     for db in datasette.databases.values():
         if db.path and not db.is_mutable and not db.is_memory:
             await asyncio.to_thread(know_file, datasette, db)
@@ -36,6 +35,8 @@ def know_file(datasette: Datasette, db: Database) -> None:
     if not is_believed and path.stat().st_size > LARGE:
         say(f"{inspect_file} does not speak of {path} as it is: reading it. build.py writes both.")
     db.cached_hash = find_hash(path)
+    if opened := find_opened(db):
+        opened.checksum = db.cached_hash
     if stated.get("hash") != db.cached_hash:
         # Its numbers of rows are wrong as well.
         datasette.inspect_data = {name: known[name] for name in known if name != db.name}
