@@ -55,8 +55,8 @@ lock: .venv/.installed-dev
 	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.txt
 	$(COMPILE) $(UPGRADE) --group dev -c requirements.txt -o requirements-dev.txt
 
-# Known vulnerabilities of what is locked. Whom nothing is known to, as a mirror without PyPI's list,
-# would find none: so first comes a version that is known to have one.
+# Ask for known vulnerabilities of what is locked. A service that knows none of anything, as a
+# mirror of PyPI, would pass all: so it is asked first for one that it must know.
 SERVICE ?= pypi
 AUDIT = .venv/bin/pip-audit --strict --disable-pip --progress-spinner off -s $(SERVICE)
 audit: .venv/.installed-dev
@@ -65,7 +65,7 @@ audit: .venv/.installed-dev
 		|| { echo 'make audit: no list of vulnerabilities to ask; nothing was audited' >&2; exit 1; }
 	$(AUDIT) -r requirements.txt -r requirements-dev.txt
 
-# The parts of what is installed, as CycloneDX.
+# What a site is made of, with licences and hashes, as CycloneDX: build/sbom.json.
 sbom: .venv/.installed-dev
 	@mkdir -p build
 	.venv/bin/python supply/sbom.py build/sbom.json
