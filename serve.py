@@ -27,6 +27,10 @@ DATABASE = ROOT / "db" / "daily.db"
 GRACE = 20
 """Seconds that answers may still take when the server is told to stop."""
 
+PATIENCE = 20
+"""Seconds after which a process that does not react is replaced; a busy machine is slow to start
+one."""
+
 App = Callable[..., Awaitable[Any]]
 
 
@@ -79,6 +83,7 @@ def serve(host: str, port: int, workers: int) -> None:
         workers=workers,
         access_log=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=PATIENCE,
     )
     with listen(host, port) as listening:
         processes = "1 process" if workers == 1 else f"{workers} processes"

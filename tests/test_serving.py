@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -492,3 +493,30 @@ def test_the_image_serves_without_what_it_leaves_out(project: Path) -> None:
         cwd=project, input="\n".join(paths), text=True, capture_output=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.split() == ["200"] * len(paths), done.stderr[-2_000:]
+
+
+@pytest.mark.parametrize("host", ["cloudrun", "heroku"])
+def test_datasette_publishes_the_data_as_documented(
+    sample: Path, tmp_path: Path, host: str
+) -> None:
+    """Up to the point where it leaves the machine: a program that only listens stands there."""
+    text = (PROJECT / "docs" / "deploy.md").read_text().replace("\\\n", "")
+    [command] = re.findall(rf"^ +(datasette publish {host} .+)$", text, re.MULTILINE)
+    (tmp_path / "db").mkdir()
+    shutil.copy(sample, tmp_path / "db")
+    shutil.copy(PROJECT / "metadata.yml", tmp_path)
+    for tool in ("gcloud", "heroku"):
+        (tmp_path / tool).write_text(f"#!/bin/sh\ncp -n * {tmp_path}\necho heroku-builds\n")
+        (tmp_path / tool).chmod(0o755)
+    command += f" --generate-dir {tmp_path}/made" if host == "heroku" else " --artifact-project mine"
+    words = shlex.split(command)[1:]
+    subprocess.run(
+        [sys.executable, "-m", "datasette", *words], cwd=tmp_path, check=True, timeout=60,
+        env={**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True,
+    )  # fmt: skip
+    made = tmp_path / "made" if host == "heroku" else tmp_path
+    assert (made / "daily.db").read_bytes() == sample.read_bytes()
+    requirements = (PROJECT / "requirements.txt").read_text()
+    [version] = re.findall(r"^datasette==\S+", requirements, re.MULTILINE)
+    told = (made / ("requirements.txt" if host == "heroku" else "Dockerfile")).read_text()
+    assert version in told.split()
