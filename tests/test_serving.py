@@ -508,7 +508,9 @@ def test_datasette_publishes_the_data_as_documented(
     for tool in ("gcloud", "heroku"):
         (tmp_path / tool).write_text(f"#!/bin/sh\ncp -n * {tmp_path}\necho heroku-builds\n")
         (tmp_path / tool).chmod(0o755)
-    command += f" --generate-dir {tmp_path}/made" if host == "heroku" else " --artifact-project mine"
+    command += (
+        f" --generate-dir {tmp_path}/made" if host == "heroku" else " --artifact-project mine"
+    )
     words = shlex.split(command)[1:]
     subprocess.run(
         [sys.executable, "-m", "datasette", *words], cwd=tmp_path, check=True, timeout=60,
