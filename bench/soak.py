@@ -59,7 +59,7 @@ class End:
 @click.command()
 @click.option("--seconds", default=600, help="How long visitors come.")
 @click.option("--connections", default=50, help="How many visitors there are at once.")
-@click.option("--pause", default=0.5, help="Seconds between two visits of one, on average.")
+@click.option("--pause", default=1.0, help="Seconds between two visits of one, on average.")
 @click.option("--papers", default=5_000, help="How many papers the database holds.")
 @click.option("--switch", default=60, help="Seconds after which the database is replaced.")
 @click.option("--seed", default=1)
@@ -77,10 +77,10 @@ def soak(seconds: int, connections: int, pause: float, papers: int, switch: int,
             jobs = visit_all(visitors, seconds, pause), replace_often(database, seconds, switch)
             held = asyncio.run(watch(server.pid, seconds, *jobs))
             end = asyncio.run(stop(server, port))
-        errors = count_errors(project / "log.txt")
+        errors = find_errors(project / "log.txt")
     report_visits(record, seconds)
     report_held(held)
-    click.echo(f"\nServer errors in its log: {errors}")
+    click.echo("\n" + "\n".join(["Errors in the server's log:", *(errors or ["none"])]))
     click.echo(f"SIGTERM: {end.whole} of {STREAMS} answers in flight were whole, "
                f"exit code {end.code} after {end.seconds:.1f} s")  # fmt: skip
     if record.failures or errors or end.code or end.whole < STREAMS:
@@ -189,10 +189,15 @@ async def read_to_end(reader: asyncio.StreamReader) -> bool:
     return last.endswith(b"\r\n0\r\n\r\n")
 
 
-def count_errors(log: Path) -> int:
-    """Answers of the 500s and exceptions that nobody caught."""
+def find_errors(log: Path) -> list[str]:
+    """Answers of the 500s, and what nobody caught, with where it came from."""
     lines = log.read_text("utf-8", "replace").splitlines()
-    return sum('" 5' in line or line.startswith("Traceback") for line in lines)
+    errors = [line for line in lines if '" 5' in line]
+    for number, line in enumerate(lines):
+        if line.startswith("Traceback"):
+            end = next((i for i, later in enumerate(lines[number + 1 :]) if later[:1] != " "), 0)
+            errors.append(" … ".join(lines[number + end - 1 : number + end + 2]))
+    return errors
 
 
 def report_visits(record: Record, seconds: float) -> None:

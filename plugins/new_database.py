@@ -18,7 +18,7 @@ App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 async def startup(datasette: Datasette) -> None:
     """Open the files that are there now; a new one is the next site's."""
     remember_metadata(datasette)
-    await open_files(datasette)
+    open_files(datasette)
     await know_files(datasette)
 
 

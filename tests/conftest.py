@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from datasette.app import Datasette
 from hypothesis import settings
 
 from dailypapers.database import write_inspect_data
+from dailypapers.publishing.opened import close_files
 
 # The same examples in every run: CI must not fail by chance. EXPLORE=1 looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -71,7 +72,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def site(sample: Path) -> Datasette:
+async def site(sample: Path) -> AsyncIterator[Datasette]:
     """The project served as `make serve` does, from the sample."""
     inspect_file = sample.with_name("inspect-data.json")
     write_inspect_data(sample, inspect_file)
@@ -82,7 +83,8 @@ async def site(sample: Path) -> Datasette:
         cors=True,
     )
     await ds.invoke_startup()
-    return ds
+    yield ds
+    await close_files(ds)
 
 
 @pytest.fixture(scope="session")

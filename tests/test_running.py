@@ -346,6 +346,16 @@ async def test_a_file_of_others_is_taken_when_it_lies_still(target: Path, other:
         assert (await client.get("/daily.db")).content == other.read_bytes()
 
 
+async def test_a_file_that_comes_at_the_start_is_taken_at_once(target: Path, other: Path) -> None:
+    site = make_site(immutables=[str(target)])
+    await site.invoke_startup()
+    put_in_place(other, target)
+    async with live(site) as client:
+        assert await count_papers(client) == 43
+        checksum = hashlib.sha256(other.read_bytes()).hexdigest()
+        assert (await client.get(HASH)).text == f"{checksum}  daily.db\n"
+
+
 async def test_what_begins_before_the_switch_is_of_the_old_file(
     target: Path, other: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +399,7 @@ async def test_a_missing_file_changes_nothing(target: Path, other: Path) -> None
         await asyncio.sleep(0.5)
         assert await count_papers(client) == 436
         assert count_rows((await client.get(ALL_ROWS)).content) == 436
+        assert not target.exists()
         put_in_place(other, target)
         await wait_for(client, 43)
 

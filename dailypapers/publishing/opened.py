@@ -7,7 +7,7 @@ site that asked its path again would mix the two: so it opens at its start all t
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -84,28 +84,30 @@ def list_opened(datasette: Datasette) -> dict[str, OpenedFile]:
     return {name: _opened[db] for name, db in datasette.databases.items() if db in _opened}
 
 
-async def open_files(datasette: Datasette) -> None:
-    """Open what the site's immutable databases need, from one file each."""
+def open_files(datasette: Datasette) -> None:
+    """Open the files of a site's immutable databases. Raises OSError."""
     for db in datasette.databases.values():
         if db.path and not db.is_mutable and not db.is_memory:
-            while True:
-                opened = OpenedFile(Path(db.path))
-                await run_in_each_thread(datasette, partial(_connect_again, db))
-                opened.spares += [db.connect() for _ in range(SPARES)]
-                if not opened.is_replaced():
-                    break
-                opened.close()
-            _opened[db] = opened
+            _opened[db] = OpenedFile(Path(db.path))
 
 
-def _connect_again(db: Database) -> None:
-    """Give this thread a connection to what lies at the path now."""
-    connection = db.connect()
-    db.ds._prepare_connection(connection, db.name)
-    if db.ds.executor is None:
-        db._read_connection = connection
-    else:
-        setattr(connections, db.name, connection)
+async def open_connections(datasette: Datasette) -> None:
+    """Connect each of the site's threads now, where Datasette would when it has to."""
+    databases = [db for db in datasette.databases.values() if db in _opened]
+    await run_in_each_thread(datasette, lambda: _connect_again(databases))
+    for db in databases:
+        _opened[db].spares += [db.connect() for _ in range(SPARES)]
+
+
+def _connect_again(databases: Sequence[Database]) -> None:
+    """Give this thread connections to what lies at the paths now."""
+    for db in databases:
+        connection = db.connect()
+        db.ds._prepare_connection(connection, db.name)
+        if db.ds.executor is None:
+            db._read_connection = connection
+        else:
+            setattr(connections, db.name, connection)
 
 
 async def run_in_each_thread(datasette: Datasette, job: Callable[[], None]) -> None:
@@ -113,7 +115,7 @@ async def run_in_each_thread(datasette: Datasette, job: Callable[[], None]) -> N
     if datasette.executor is None:
         return job()
     count = datasette.setting("num_sql_threads")
-    all_here = threading.Barrier(count)
+    all_here = threading.Barrier(count, timeout=60)
 
     def run() -> None:
         all_here.wait()
@@ -129,10 +131,12 @@ async def connect(datasette: Datasette, db: Database) -> AsyncIterator[Any]:
 
     Raises DatasetteError where the file is no longer there, and all spare connections are in use.
     """
-    connection, opened = db.connect(), find_opened(db)
+    opened = find_opened(db)
+    connection = None if opened and opened.is_replaced() else db.connect()
     give_back: Callable[[Any], None] = partial(_close, db)
-    if opened and opened.is_replaced():
-        give_back(connection)
+    if opened and opened.is_replaced():  # perhaps only now
+        if connection:
+            give_back(connection)
         connection, give_back = await _take_spare(opened), opened.spares.append
     try:
         datasette._prepare_connection(connection, db.name)

@@ -13,7 +13,7 @@ from datasette.utils.sqlite import sqlite3
 
 from ..database import read_inspect_data
 from .downloads import is_trusted
-from .opened import Identity, close_files, find_identity, list_opened
+from .opened import Identity, close_files, find_identity, list_opened, open_connections
 
 _metadata: WeakKeyDictionary[Datasette, dict[str, Any]] = WeakKeyDictionary()
 
@@ -38,6 +38,7 @@ async def make_successor(old: Datasette, known: dict[str, Any]) -> Datasette:
     successor = await asyncio.to_thread(copy_site, old, known)
     try:
         await successor.invoke_startup()
+        await open_connections(successor)
         answer = await successor.client.get("/")
         if answer.status_code != 200:
             raise NewFileError(f"its home page gives {answer.status_code}")
@@ -50,8 +51,9 @@ async def make_successor(old: Datasette, known: dict[str, Any]) -> Datasette:
 def check_file(path: Path) -> None:
     """Raises NewFileError where SQLite finds the file damaged, for which it reads all of it."""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as one:
-            verdict = one.execute("pragma quick_check(1)").fetchone()[0]
+        address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         verdict = error
     if str(verdict) != "ok":

@@ -15,7 +15,7 @@ from typing import Any
 
 from datasette.app import Datasette
 
-from .opened import Identity
+from .opened import Identity, open_connections
 from .stopping import end_well, set_time_limit
 from .successors import (
     close_site,
@@ -86,13 +86,23 @@ class Switch:
 
     async def _live(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Start the site, then look for new files until the server stops."""
-        await start_site(self._site, scope, await receive(), send)
+        await start_site(self._site, scope, await receive())
+        await open_connections(self._site.datasette)
+        await self._catch_up()
         set_time_limit()
+        await send({"type": "lifespan.startup.complete"})
         watch = asyncio.create_task(self._watch())
         await receive()
         watch.cancel()
         end_well()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _catch_up(self) -> None:
+        """Where a new file came while the site started, it might know some of either."""
+        datasette = self._site.datasette
+        found = find_identities(datasette)
+        if not is_site_of(datasette, found) and None not in found:
+            await self._take(Change(found, time.monotonic()), read_trusted(datasette))
 
     async def _watch(self) -> None:
         while True:
@@ -134,18 +144,18 @@ class Switch:
         task.add_done_callback(self._tasks.discard)
 
 
-async def start_site(site: Site, scope: dict[str, Any], started: Any, send: Any) -> None:
+async def start_site(site: Site, scope: dict[str, Any], message: Any) -> None:
     """Start it as a server does that stops at once, so that nothing holds on to it."""
-    messages = iter([started, {"type": "lifespan.shutdown"}])
+    messages = iter([message, {"type": "lifespan.shutdown"}])
 
     async def receive() -> Any:
         return next(messages)
 
-    async def send_started(message: dict[str, Any]) -> None:
-        if message["type"] != "lifespan.shutdown.complete":
-            await send(message)
+    async def send(answer: dict[str, Any]) -> None:
+        if answer["type"] == "lifespan.startup.failed":
+            raise RuntimeError(answer.get("message"))
 
-    await site.serve(scope, receive, send_started)
+    await site.serve(scope, receive, send)
 
 
 async def retire_site(site: Site) -> None:
