@@ -21,9 +21,8 @@ def set_time_limit() -> None:
 
 def end_well() -> None:
     """Let a uvicorn that finished after a SIGTERM exit with 0."""
-    if server := _find_server():
-        captured = server._captured_signals
-        captured[:] = [number for number in captured if number != signal.SIGTERM]
+    captured: list[int] = getattr(_find_server(), "_captured_signals", [])
+    captured[:] = [number for number in captured if number != signal.SIGTERM]
 
 
 def _find_server() -> uvicorn.Server | None:
