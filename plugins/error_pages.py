@@ -120,6 +120,8 @@ async def write_answer(
         explained = failures.explain(request, exception, limit_ms)
         if explained.status == 405:
             headers["Allow"] = ", ".join(METHODS)
+        if explained.status == 503:
+            headers["Retry-After"] = "5"
         if request.path.endswith(".json"):
             told = errors.tell_programs(explained, getattr(exception, "title", None))
             return Response.json(told, status=explained.status, headers=headers)

@@ -93,7 +93,8 @@ def check_stream(datasette: Datasette, request: Request) -> None:
 def check_source(datasette: Datasette, request: Request, page: dict[str, Any]) -> None:
     """SQL that anybody may write must not run for long."""
     is_theirs = not page.get("table") and not page.get("query_name")
-    if is_theirs or request.args.get("_where"):
+    is_raw = request.args.get("_searchmode") == "raw"
+    if is_theirs or is_raw or request.args.get("_where"):
         limit = datasette.setting("max_returned_rows")
         raise BadRequest(
             f"Your SQL gives at most {limit:,} rows at a time. Page it with limit and offset."

@@ -129,6 +129,17 @@ def explain_method() -> Explanation:
     )
 
 
+def explain_busy(message: str) -> Explanation:
+    """503."""
+    return Explanation(
+        503,
+        "Too many at once",
+        "Others are running queries here at this moment, and only a few run at once.",
+        "Try again in some seconds. For many queries, download the database.",
+        message=message,
+    )
+
+
 def explain_forbidden() -> Explanation:
     """403."""
     return Explanation(

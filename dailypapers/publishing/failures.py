@@ -18,6 +18,12 @@ class MethodNotAllowed(Base400):  # type: ignore[misc]  # Datasette has no types
     status = 405
 
 
+class TooBusy(Base400):  # type: ignore[misc]  # Datasette has no types
+    """A request that would be answered at another time."""
+
+    status = 503
+
+
 def find_cause(request: Request, exception: Exception) -> Exception:
     """The exception, or which of a request's faults SQLite or Datasette stumbled over."""
     cause: Exception = exception
@@ -53,4 +59,6 @@ def explain(request: Request, exception: Exception, limit_ms: int) -> errors.Exp
         return errors.explain_forbidden()
     if exception.status == 405:
         return errors.explain_method()
+    if exception.status == 503:
+        return errors.explain_busy(message)
     return errors.explain_request(message)  # Datasette says 500 of a wrong _sort, too
