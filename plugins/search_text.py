@@ -3,6 +3,7 @@
 Datasette 0.65 answers 400 to `?_search=` and to text in which escape_fts finds no word ('""').
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -11,6 +12,9 @@ from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.utils import escape_fts
 from datasette.utils.sqlite import sqlite3
+
+QUOTED = re.compile(r'"[^"]*"')
+MAX_WORDS = 200
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -22,9 +26,12 @@ def prepare_connection(conn: sqlite3.Connection) -> None:
 
 
 def quote_words(text: str | None) -> str:
-    """The words in quotes, as escape_fts does; "" (which nothing matches) where there are none."""
+    """The words in quotes, as escape_fts does; "" (which nothing matches) where there are none.
+
+    Of very many, the first: each is looked up by itself.
+    """
     quoted: str = escape_fts((text or "").replace("\0", " "))
-    return quoted or '""'
+    return " ".join(QUOTED.findall(quoted)[:MAX_WORDS]) or '""'
 
 
 @hookimpl

@@ -28,9 +28,6 @@ MAX_MEMORY = 160 * MB
 MAX_FILE = 256 * MB
 """Of a temporary file, in which SQLite sorts what is more than its cache."""
 
-CELL = 16
-"""Bytes that every cell counts for at least."""
-
 LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_CELL,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
@@ -53,7 +50,13 @@ PRAGMAS = {
     "foreign_key_list", "function_list", "index_info", "index_list", "index_xinfo", "page_count",
     "page_size", "schema_version", "table_info", "table_list", "table_xinfo",
 }  # fmt: skip
-"""Those that only tell of the schema. FTS5 and the planner use data_version themselves."""
+"""Those that only tell of the schema."""
+
+INTERNAL = {
+    (sqlite3.SQLITE_PRAGMA, "data_version"),
+    (sqlite3.SQLITE_UPDATE, "sqlite_master"),
+}
+"""What virtual tables ask for when they are opened. The file is open for reading only."""
 
 FORBIDDEN = {"load_extension", "fts3_tokenizer", "sqlite_log"}
 
@@ -62,8 +65,8 @@ FORBIDDEN = {"load_extension", "fts3_tokenizer", "sqlite_log"}
 class Statement:
     """SQL to run against the database at `uri`.
 
-    `limit_ms` is for all of it. Of more rows than `max_rows`, or of more than `max_bytes`, the
-    first are given where `truncate` is set; otherwise that is an error.
+    `limit_ms` is for all of it. Of more rows, cells or bytes than these, the first are given where
+    `truncate` is set; otherwise that is an error.
     """
 
     uri: str
@@ -72,6 +75,7 @@ class Statement:
     parameters: Sequence[Any] | Mapping[str, Any]
     limit_ms: float
     max_rows: int
+    max_cells: int
     max_bytes: int
     truncate: bool
 
@@ -109,8 +113,9 @@ def authorize(action: int, first: str | None, second: str | None, *_: str | None
     """SQLite's question whether a statement may do this."""
     allowed = (
         action in READING
+        or (action, first) in INTERNAL
+        or (action == sqlite3.SQLITE_PRAGMA and first in PRAGMAS)
         or (action == sqlite3.SQLITE_FUNCTION and second not in FORBIDDEN)
-        or (action == sqlite3.SQLITE_PRAGMA and (first in PRAGMAS or first == "data_version"))
     )
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
@@ -136,10 +141,11 @@ def read_rows(cursor: sqlite3.Cursor, statement: Statement) -> tuple[list[tuple[
     rows: list[tuple[Any, ...]] = []
     size = 0
     for row in cursor:
-        size += sum(CELL + len(cell) if isinstance(cell, str | bytes) else CELL for cell in row)
-        if size > statement.max_bytes and not (statement.truncate and rows):
+        size += sum(len(cell) for cell in row if isinstance(cell, str | bytes))
+        is_large = size > statement.max_bytes or (len(rows) + 1) * len(row) > statement.max_cells
+        if is_large and not (statement.truncate and rows):
             raise sqlite3.OperationalError("the result is too large")
-        if statement.truncate and (len(rows) == statement.max_rows or size > statement.max_bytes):
+        if is_large or (statement.truncate and len(rows) == statement.max_rows):
             return rows, True
         rows.append(row)
     return rows, False

@@ -2,13 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SHAPES = ("arrays", "objects", "array", "object", "arrayfirst")
 SWITCHES = ("on", "off", "true", "false", "1", "0")
 MAX_DIGITS = 18
 """Of a number that surely fits into SQLite's 64 bits."""
+
+MAX_PAIRS = 100
+MAX_LENGTH = 12_000
+MAX_FACETS = 8
+"""How many parameters an address may have, their characters together, and how many of them may be
+facets. Pages repeat their address in many links, and each facet is a query."""
 
 _NUMBER = r"[0-9]{1,9}"
 _SWITCH = f"(?i:{'|'.join(SWITCHES)})"
@@ -28,10 +34,22 @@ _FORMS = {
 def find_fault(path: str, pairs: Iterable[tuple[str, str]]) -> str | None:
     """What is wrong with the parameters of an address, in words; None where nothing is."""
     each = list(pairs)
+    if fault := _find_excess(each):
+        return fault
     if re.fullmatch(r"/[^/.]+\.csv", path) and not any(name == "sql" and sql for name, sql in each):
         return "A database as CSV needs a query: ?sql=select …"
     faults = (_find_fault_of(name, value) for name, value in each)
     return next((fault for fault in faults if fault), None)
+
+
+def _find_excess(pairs: Sequence[tuple[str, str]]) -> str | None:
+    if len(pairs) > MAX_PAIRS:
+        return f"An address may have at most {MAX_PAIRS} parameters"
+    if sum(len(name) + len(value) for name, value in pairs) > MAX_LENGTH:
+        return f"The parameters of an address may have at most {MAX_LENGTH:,} characters together"
+    if sum(name.startswith("_facet") for name, _ in pairs) > MAX_FACETS:
+        return f"An address may ask for at most {MAX_FACETS} facets"
+    return None
 
 
 def _find_fault_of(name: str, value: str) -> str | None:

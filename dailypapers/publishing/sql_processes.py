@@ -26,9 +26,9 @@ from datasette.utils import module_from_path
 
 from .bounded_sql import Answer, Statement, bound_connection, bound_process, run_statement
 
-GRACE = 5
-"""Seconds beyond its own limit after which nobody waits for an answer: on a busy machine, the stem
-may take that long to begin."""
+GRACE = 20
+"""Seconds beyond its own limit after which nobody waits for an answer: on a busy machine, a new
+stem may take so long to load. Processes know their limit themselves."""
 
 
 class Stem:
@@ -41,8 +41,12 @@ class Stem:
         self._plugins = plugins
         self._control: socket.socket | None = None
 
-    def start(self) -> socket.socket:
-        """The socket of a new stem."""
+    def start(self) -> None:
+        """Have it ready."""
+        if not self._control:
+            self._begin()
+
+    def _begin(self) -> socket.socket:
         ours, its = socket.socketpair()
         command = [sys.executable, "-m", __name__, str(its.fileno()), *map(str, self._plugins)]
         with its:
@@ -52,19 +56,18 @@ class Stem:
         self._control = ours
         return ours
 
-    def ask(self) -> socket.socket:
-        """A socket to a new process."""
+    def _fork(self) -> socket.socket:
         ours, its = socket.socketpair()
         with its:
             try:
-                socket.send_fds(self._control or self.start(), [b"."], [its.fileno()])
+                socket.send_fds(self._control or self._begin(), [b"."], [its.fileno()])
             except OSError:
-                socket.send_fds(self.start(), [b"."], [its.fileno()])
+                socket.send_fds(self._begin(), [b"."], [its.fileno()])
         return ours
 
     async def run(self, statement: Statement) -> Answer | None:
         """The answer; None where there was none in time."""
-        reader, writer = await asyncio.open_unix_connection(sock=self.ask())
+        reader, writer = await asyncio.open_unix_connection(sock=self._fork())
         try:
             async with asyncio.timeout(statement.limit_ms / 1000 + GRACE):
                 writer.write(pickle.dumps(statement))
