@@ -185,7 +185,7 @@ def test_others_were_served_meanwhile(watched: Watched) -> None:
 
 
 def test_processes_that_died_are_replaced(watched: Watched) -> None:
-    _, stem = watched.list_processes()
+    [stem] = list_children(watched.server.pid)
     os.kill(stem, signal.SIGKILL)
     wait_until_gone(stem)
     assert watched.client.get(ask("select 7 as n")).json()["rows"] == [[7]]
