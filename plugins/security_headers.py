@@ -16,6 +16,7 @@ from dailypapers.publishing.answer_headers import (
     make_headers,
     may_draw_charts,
 )
+from dailypapers.publishing.crawlers import is_disallowed
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -33,6 +34,8 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
             own = make_headers(
                 draws_charts(datasette, scope), is_secure or scope.get("scheme") == "https"
             )
+            if is_disallowed(read_address(datasette, scope)):  # for those who never read robots.txt
+                own.append((b"x-robots-tag", b"noindex"))
             is_preflight = scope["method"] == "OPTIONS"
 
             async def send_completed(message: dict[str, Any]) -> None:
@@ -49,10 +52,17 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
     return wrap
 
 
+def read_address(datasette: Datasette, scope: dict[str, Any]) -> str:
+    """Path and query, without base_url."""
+    path = strip_base(scope["path"], datasette.setting("base_url"))
+    query = (scope.get("query_string") or b"").decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
 def draws_charts(datasette: Datasette, scope: dict[str, Any]) -> bool:
     """Whether templates set `charts` for this address, or may."""
     queries = datasette.metadata("queries", database="daily") or {}
     charts = {f"/daily/{name}" for name, query in queries.items() if query.get("fragment")}
-    pairs = parse_qsl((scope.get("query_string") or b"").decode("latin-1"), keep_blank_values=True)
-    path = strip_base(scope["path"], datasette.setting("base_url"))
-    return may_draw_charts(path, {name for name, _ in pairs}, charts)
+    path, _, query = read_address(datasette, scope).partition("?")
+    names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    return may_draw_charts(path, names, charts)

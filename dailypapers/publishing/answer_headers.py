@@ -19,8 +19,7 @@ _SOURCES = {
 }
 _OF_CHARTS = {
     "script-src": "'self' 'unsafe-eval'",  # Vega makes functions of what a chart says
-    "style-src": "'self' 'unsafe-inline'",  # and writes the look of its menu into the page
-    "img-src": "'self' data: blob:",
+    "style-src": "'self' 'unsafe-inline'",  # and its tools have style attributes
 }
 _PERMISSIONS = (
     "accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer",

@@ -1,5 +1,6 @@
 """What search engines are told: which pages to leave alone, and which there are."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -35,6 +36,10 @@ DISALLOWED = [
 ALLOWED = ["/-/static"]
 """Longer rules win: pages must look as they do to people."""
 
+_DISALLOWED = re.compile(
+    "|".join(re.escape(rule).replace(r"\*", ".*").replace(r"\$", "$") for rule in DISALLOWED)
+)
+
 _PROLOGUE = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
@@ -52,6 +57,11 @@ def write_robots(base_url: str, sitemap: str) -> str:
     rules = [f"Disallow: {base}{rule}" for rule in DISALLOWED]
     rules += [f"Allow: {base}{rule}" for rule in ALLOWED]
     return "\n".join(["User-agent: *", *rules, "", f"Sitemap: {sitemap}", ""])
+
+
+def is_disallowed(address: str) -> bool:
+    """Whether robots.txt keeps crawlers from an address: path and query, without base_url."""
+    return bool(_DISALLOWED.match(address)) and not address.startswith(tuple(ALLOWED))
 
 
 def count_chunks(last_number: int) -> int:
