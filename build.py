@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dailypapers.captures import CaptureError, find_captures, load_capture
+from dailypapers.captures import CaptureError, find_captures, load_capture, name_capture
 from dailypapers.command import run_command, say, shorten_path
 from dailypapers.database import (
     WriteError,
@@ -85,16 +85,16 @@ def _read(path: Path, year: int | None) -> Listing:
         content = load_capture(path)
     except CaptureError as error:
         problem = Problem(None, Severity.ERROR, f"not read: {error}")
-        return Listing(path.name, None, problems=(problem,))
-    return read_listing(path.name, content, year)
+        return Listing(name_capture(path), None, problems=(problem,))
+    return read_listing(name_capture(path), content, year)
 
 
 def _report_problems(catalogue: Catalogue, paths: list[Path]) -> None:
     """As compilers do: "listings/page.txt:12: warning: …", so that editors can jump there."""
     shown: Counter[str] = Counter()
-    folders = {path.name: path for path in paths}
+    folders = {name_capture(path): path for path in paths}
     for key, problem in catalogue.problems:
-        shown[key] += 1
+        shown[key] += problem.count
         if shown[key] <= SHOWN_PROBLEMS:
             place = f"{folders[catalogue.listings[key].file]}:{problem.line or ''}".rstrip(":")
             say(f"{place}: {problem.severity}: {problem.message}")
@@ -105,7 +105,9 @@ def _report_problems(catalogue: Catalogue, paths: list[Path]) -> None:
 
 def _report_listings(catalogue: Catalogue) -> None:
     new = Counter(paper.sightings[0].listing_id for paper in catalogue.papers)
-    problems = Counter(key for key, _ in catalogue.problems)
+    problems: Counter[str] = Counter()
+    for key, problem in catalogue.problems:
+        problems[key] += problem.count
     for key, listing in catalogue.listings.items():
         entries = len(listing.entries)
         say(
@@ -118,7 +120,7 @@ def _report_listings(catalogue: Catalogue) -> None:
     say(
         f"{_count(len(listings), 'file')}: {_count(sum(one.cards for one in listings), 'card')}, "
         f"{_count(papers, 'paper')}, {sum(len(one.entries) for one in listings) - papers:,} "
-        f"repeated, {_count(len(catalogue.problems), 'problem')}"
+        f"repeated, {_count(problems.total(), 'problem')}"
     )
 
 
@@ -135,7 +137,8 @@ def _check_catalogue(catalogue: Catalogue, target: Path, strict: bool) -> None:
         raise click.ClickException(f"no paper was read; {target} is left as it was")
     if strict and catalogue.problems:
         raise click.ClickException(
-            f"{_count(len(catalogue.problems), 'problem')} and --strict; {target} is left as it was"
+            f"{_count(sum(problem.count for _, problem in catalogue.problems), 'problem')} and "
+            f"--strict; {target} is left as it was"
         )
 
 

@@ -17,6 +17,9 @@ _MARKS = [
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 ]
+MAX_LINES = 2_000_000
+"""Of a text. A hundred megabytes of cards have half as many."""
+
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -51,6 +54,11 @@ def _list_folder(folder: Path) -> list[Path]:
     )
 
 
+def name_capture(path: Path) -> str:
+    """The file's name as text. Bytes that are no UTF-8 become "\ufffd"."""
+    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def load_capture(path: Path) -> bytes:
     """The file's bytes. Raises CaptureError where it is missing, closed or far too large."""
     if path.is_dir():
@@ -80,13 +88,15 @@ def decode_capture(content: bytes) -> tuple[str, list[Problem]]:
     if not content.strip():
         raise CaptureError("the file is empty; save the listing page again")
     text, problems = _decode_marked(content) or _decode_unmarked(content)
-    return text.replace("\r\n", "\n").replace("\r", "\n"), problems
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text, problems
 
 
 def _decode_marked(content: bytes) -> tuple[str, list[Problem]] | None:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
-            text = content[len(mark) :].decode(encoding, "replace")
+            text = content[len(mark) :].decode(encoding, "replace").replace("\0", "\ufffd")
             if not text.strip():
                 raise CaptureError("the file is empty; save the listing page again")
             problems = []

@@ -1,10 +1,14 @@
 """What the commands share: how they speak to people, and how they say what went wrong."""
 
+import re
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 import click
+
+# A page may be quoted, and could tell the terminal to do as it likes.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def run_command(command: click.Command, name: str, stopped: str) -> NoReturn:
@@ -25,6 +29,7 @@ def run_command(command: click.Command, name: str, stopped: str) -> NoReturn:
 
 def say(message: str) -> None:
     """Words for people: to stderr. A progress bar on the line is wiped, and drawn again below."""
+    message = _CONTROLS.sub("\ufffd", message)
     click.echo(f"\r\033[K{message}" if sys.stderr.isatty() else message, err=True)
 
 

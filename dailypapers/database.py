@@ -279,6 +279,7 @@ def _make_problem_rows(catalogue: Catalogue) -> Iterator[Row]:
             "severity": Severity(problem.severity).value,
             "message": problem.message,
             "text": problem.text,
+            "count": problem.count,
         }
 
 

@@ -11,6 +11,9 @@ from linkify_it import LinkifyIt
 MAX_URL = 500
 """Characters; a longer address is no link that a person printed."""
 
+MAX_WORD = 2_000
+"""Characters without a blank that are searched: the time grows with their square."""
+
 
 class LinkKind(StrEnum):
     """What an address leads to, as far as the address tells."""
@@ -70,9 +73,11 @@ def find_links(text: str) -> list[Link]:
 def _find_urls(text: str) -> Iterator[str]:
     if not any(sign in text for sign in _ADDRESSED):  # most abstracts: spare them the scan
         return
-    addressed = _BARE_ADDRESS.sub("https://", text)
-    for match in _linkify.match(addressed) or []:
-        yield match.url
+    for word in _BARE_ADDRESS.sub("https://", text).split():
+        if "://" in word and len(word) <= MAX_WORD:
+            for match in _linkify.match(word) or []:
+                scheme, colon, rest = match.url.partition(":")
+                yield scheme.lower() + colon + rest
 
 
 def classify_url(url: str) -> LinkKind:

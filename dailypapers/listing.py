@@ -5,7 +5,8 @@ several entries may speak of; papers are made later, in merge.py.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -26,14 +27,38 @@ class YearSource(StrEnum):
     INFERRED = "inferred"
 
 
-@dataclass(frozen=True)
+MAX_PROBLEMS = 10_000
+"""Errors of a file that are told one by one, and as many warnings."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """Something a reader could not use. `line` counts from 1; None speaks of the whole file."""
+    """Something a reader could not use. `line` counts from 1; None speaks of the whole file.
+
+    `count` is how many such problems it stands for: see `bound_problems`.
+    """
 
     line: int | None
     severity: Severity
     message: str
     text: str = ""
+    count: int = 1
+
+
+def bound_problems(problems: Sequence[Problem]) -> list[Problem]:
+    """The first MAX_PROBLEMS of each severity, and one for all the others, with their number.
+
+    What a file of a million broken lines costs is bounded so, and no line is forgotten.
+    """
+    bounded: list[Problem] = []
+    for severity in Severity:
+        own = [problem for problem in problems if problem.severity is severity]
+        bounded += own[:MAX_PROBLEMS]
+        if rest := own[MAX_PROBLEMS:]:
+            count = sum(problem.count for problem in rest)
+            message = f"and {count:,} more from here on; the first of them: {rest[0].message}"
+            bounded.append(replace(rest[0], message=message, count=count))
+    return bounded
 
 
 @dataclass(frozen=True)
@@ -91,7 +116,8 @@ class Listing:
     def cards(self) -> int:
         """Cards on the page: each is an entry or a problem of severity ERROR. A file that no
         reader knew has none; its ERROR is about the whole file."""
-        lost = sum(problem.severity is Severity.ERROR for problem in self.problems)
+        errors = (problem for problem in self.problems if problem.severity is Severity.ERROR)
+        lost = sum(problem.count for problem in errors)
         return len(self.entries) + lost if self.format else 0
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 from slugify import slugify
 
 from .listing import Entry, Listing, Problem, Severity
-from .readable import make_readable
+from .readable import make_readable, make_title_readable
 
 MAX_SLUG = 200
 """Characters; real titles give at most 178, so that hardly any id is cut."""
@@ -165,7 +165,7 @@ def group_sightings(sightings: Iterable[Sighting]) -> list[list[Sighting]]:
 def _make_papers(groups: Iterable[Sequence[Sighting]]) -> Iterator[Paper]:
     taken: set[str] = set()
     for number, group in enumerate(groups, 1):
-        title = make_readable(group[0].entry.title)
+        title = make_title_readable(group[0].entry.title)
         arxiv_id = _newest(group, "arxiv_id")
         paper_id = _choose_id(title, arxiv_id, taken)
         taken.add(paper_id)

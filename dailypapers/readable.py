@@ -5,6 +5,7 @@ gone. pylatexenc does the converting; what stands here is how the pages' half-La
 from the real thing.
 """
 
+import logging
 import re
 from functools import cache
 
@@ -24,11 +25,13 @@ _PLAIN = ["mathcal", "mathbf", "mathbb", "mathrm", "mathit", "mathsf", "mathfrak
 _ABBREVIATIONS = {"eg": "e.g.", "ie": "i.e.", "etal": "et al.", "etc": "etc.", "vs": "vs."}
 _BRACED = "|".join([*_PLAIN, "sqrt", "frac", "hat", "bar", "tilde", "text"])
 
+# \href{address}{words} was printed as "address{words}", \url{address} likewise. Possessive, so that
+# no place is looked at twice: twenty thousand characters of "http://" would take half a second.
+_ADDRESS = re.compile(r"((?:https?://|github\.com/)[^\s{}]++)\{([^{}]++)\}")
+_ADDRESS_BEGINS = ("http://", "https://", "github.com/")
+
 # What a page's half-LaTeX means in LaTeX, in the order it is applied.
 _REPAIRS = [
-    # \href{address}{words} was printed as "address{words}", \url{address} likewise
-    (re.compile(r"((?:https?://|github\.com/)[^\s{}]+)\{\1\}"), r"\1"),
-    (re.compile(r"((?:https?://|github\.com/)[^\s{}]+)\{(?!https?://)([^{}]+)\}"), r"\1 (\2)"),
     # "mathcal{O}": the command lost its backslash, but not its braces
     (re.compile(rf"(?<![\\A-Za-z])(?={_BRACED})([a-z]+\{{)"), r"\\\1"),
     # "an object\'s": an escaped apostrophe, not an acute accent
@@ -47,27 +50,54 @@ _MATH_WORDS = [
 _MATH = re.compile(r"\$([^$]{1,200}?)\$")
 _LOOKS_MATHEMATICAL = re.compile(r"[\\^_{}=]")
 
+# Control characters, and those that turn round the direction of what follows them.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+logging.getLogger("pylatexenc").setLevel(logging.CRITICAL)  # it warns of each broken \frac
+
 
 def make_readable(printed: str) -> str:
-    """The text without LaTeX, on one line; text without LaTeX only has its blanks collapsed."""
+    """The text without LaTeX, on one line; text without LaTeX only has its blanks collapsed.
+
+    Nothing of it is a control character or changes the direction of the text around it.
+    """
     text = printed
     for word, pattern, sign in _MATH_WORDS:
         if word in text:  # few texts hold one, and this is much quicker than the pattern
             text = pattern.sub(sign, text)
     if _RESIDUE.search(text) and len(text) <= MAX_LATEX:
         text = _convert_latex(text)
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    return line if line.isprintable() else " ".join(_UNSEEN.sub("", line).split())
+
+
+def make_title_readable(printed: str) -> str:
+    """The title without LaTeX; as printed where nothing else is left of it, and never unseen."""
+    titles = (make_readable(printed), " ".join(_UNSEEN.sub(" ", printed).split()))
+    return next(filter(_is_seen, titles), "(a title that cannot be seen)")
+
+
+def _is_seen(text: str) -> bool:
+    return any(sign.isprintable() and not sign.isspace() for sign in text)
 
 
 def _convert_latex(text: str) -> str:
     latex = _MATH.sub(_drop_math_dollars, text)
+    latex = _ADDRESS.sub(_part_address, latex)
     for pattern, repaired in _REPAIRS:
         latex = pattern.sub(repaired, latex)
     try:
         converted: str = _converter().latex_to_text(latex)
-    except RecursionError:  # braces nested hundreds deep: no abstract does that
+    except Exception:  # KeyError, IndexError, RecursionError, …: it is no LaTeX after all
         return text
     return converted
+
+
+def _part_address(match: re.Match[str]) -> str:
+    address, words = match.groups()
+    if words.startswith(_ADDRESS_BEGINS) and address.endswith(words):
+        return address
+    return match[0] if words.startswith(("http://", "https://")) else f"{address} ({words})"
 
 
 def _drop_math_dollars(match: re.Match[str]) -> str:

@@ -4,7 +4,6 @@ Datasette 0.65 redirects them to its own encoding, but encodes the dot before th
 that /daily/tags/%C3%A9.json became the page of a row “é.json”.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,8 +12,7 @@ from datasette.app import Datasette
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
-_FORMATS = rb"\.(?:json|csv|ndjson|bib|ris|csljson|blob)"
-_ENCODED = re.compile(rb"(?P<path>(?:/[^/?]+){2,}/[^/?]*%[^/?]*)(?P<format>" + _FORMATS + rb")")
+_FORMATS = {b"json", b"csv", b"ndjson", b"bib", b"ris", b"csljson", b"blob"}
 
 
 @hookimpl
@@ -24,14 +22,23 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
     def wrap(app: App) -> App:
         async def with_keys(scope: dict[str, Any], receive: Any, send: Any) -> None:
             raw = (scope.get("raw_path") or b"").partition(b"?")[0]
-            if encoded := _ENCODED.fullmatch(raw):
-                path = encode_key(encoded["path"]) + encoded["format"]
+            path, dot, extension = raw.rpartition(b".")
+            if extension in _FORMATS and has_encoded_key(path):
+                path = encode_key(path) + dot + extension
                 scope = {**scope, "path": path.decode("latin-1"), "raw_path": path}
             await app(scope, receive, send)
 
         return with_keys
 
     return wrap
+
+
+def has_encoded_key(path: bytes) -> bool:
+    """Whether the path is of a row, as /daily/tags/%C3%A9. A pattern for that takes seconds where
+    a visitor sends sixty thousand characters of "/a%"."""
+    above, _, key = path.rpartition(b"/")
+    root, *names = above.split(b"/")
+    return b"%" in key and not root and len(names) >= 2 and all(names)
 
 
 def encode_key(path: bytes) -> bytes:

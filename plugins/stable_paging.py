@@ -20,7 +20,7 @@ from datasette.utils.asgi import Request
 from datasette.views.table import TableView
 
 KEYS: ContextVar[str] = ContextVar("primary keys of the table being paged", default="")
-SORTED = re.compile(r"( order by (?:\w+|\[[^\]]+\])(?: desc)?)( limit \d+)$")
+SORTED = re.compile(r"( order by (?:\w+|\[[^\[\]]+\])(?: desc)?)( limit \d+)$")
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 _HASH_LENGTH = 8
-_HASHED_NAME = re.compile(r"[.-][0-9a-f]{8,}\.[a-z.]+$")
+_HASHED_NAME = re.compile(r"[.-][0-9a-f]{8,}\.[a-z.]{1,20}$")
 _VERSIONED_NAME = re.compile(r"-\d+\.\d+\.\d+[.-]")
 
 SHORT = "public, max-age=3600"

@@ -13,7 +13,7 @@ from ..dates import (
     find_capture_date,
     parse_printed_date,
 )
-from ..listing import Entry, Listing, Problem, Severity
+from ..listing import Entry, Listing, Problem, Severity, bound_problems
 from . import api, cards, dense, html, links_after, markdown, numbered_links
 from .page import Page
 
@@ -79,7 +79,7 @@ def _date_listing(listing: Listing, option: int | None, stated: CaptureDate | No
         year_source=year_source,
         listed_on=listed_on,
         entries=tuple(dated),
-        problems=tuple(sorted(problems, key=lambda problem: problem.line or 0)),
+        problems=tuple(sorted(bound_problems(problems), key=lambda problem: problem.line or 0)),
     )
 
 

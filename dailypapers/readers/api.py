@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..listing import Entry, Problem, Severity
-from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, MAX_TITLE, Page
+from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, MAX_TITLE, Page, mend_text, refuse_cards
 
 FORMAT = "api json"
 
@@ -37,6 +37,7 @@ def read(text: str) -> Page:
     problems: list[Problem] = []
     days: Counter[str] = Counter()
     for position, (line, value) in enumerate(_read_values(text), 1):
+        refuse_cards(position)
         if isinstance(value, Problem):
             problems.append(value)
             continue
@@ -53,9 +54,10 @@ def read(text: str) -> Page:
 def _read_values(text: str) -> Iterator[tuple[int, Any]]:
     """The values of an array, or of lines, with the line where each begins.
 
-    Where the text is no JSON any more, one Problem stands for the rest.
+    Where the text is no JSON any more, one Problem stands for the rest, or, of lines, for what
+    comes before the next line that is an object.
     """
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=read_int)
     place = _skip(_BETWEEN, text, 0)
     is_array = text.startswith("[", place)
     place += is_array
@@ -67,16 +69,35 @@ def _read_values(text: str) -> Iterator[tuple[int, Any]]:
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            reason = (
-                "nested too deeply" if isinstance(error, RecursionError) else "no JSON from here"
-            )
-            rest = _quote(text[place : place + MAX_PROBLEM_TEXT])
-            yield line, lose(line, f"{reason} to the end of the file; save it again", rest)
-            return
-        yield line, value
+            following = -1 if is_array else _find_next_object(text, place, error)
+            yield line, _lose_rest(line, text[place : place + MAX_PROBLEM_TEXT], error, following)
+            if following < 0:
+                return
+            place = following
+        else:
+            yield line, value
     if is_array:
         message = "the file ends before its array does; entries may be missing, save it again"
         yield line, Problem(line, Severity.WARNING, message)
+
+
+def _find_next_object(text: str, place: int, error: Exception) -> int:
+    """The next line that begins an object, if the damage is above it: so nothing is read twice."""
+    following = text.find("\n{", place)
+    is_above = isinstance(error, json.JSONDecodeError) and error.pos <= following
+    return following if is_above else -1
+
+
+def _lose_rest(line: int, text: str, error: Exception, following: int) -> Problem:
+    reason = "nested too deeply" if isinstance(error, RecursionError) else "no JSON from here"
+    end = "the end of the file" if following < 0 else "the next object"
+    return lose(line, f"{reason} to {end}; save it again", text)
+
+
+def read_int(digits: str) -> float:
+    """For the JSON decoder. Python refuses numbers of more than 4,300 digits, and with them the
+    rest of the file; no count is as large."""
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _skip(pattern: re.Pattern[str], text: str, place: int) -> int:
@@ -110,7 +131,7 @@ def _find_refusal(value: object) -> str | None:
 def _read_fields(
     value: Mapping[str, Any], paper: Mapping[str, Any], position: int, line: int
 ) -> tuple[Entry, list[Problem]]:
-    title: str = paper["title"]
+    title = mend_text(paper["title"])
     fields = _Fields(line, f"{position} (“{title[:60]}”)")
     organization = fields.read_object(
         value.get("organization") or paper.get("organization"), "organization"
@@ -147,13 +168,13 @@ class _Fields:
 
     def read_text(self, value: object, name: str) -> str | None:
         if value is None or (isinstance(value, str) and len(value) <= MAX_TITLE):
-            return " ".join(value.split()) or None if value else None
+            return " ".join(mend_text(value).split()) or None if value else None
         self._refuse(value, name)
         return None
 
     def read_abstract(self, value: object) -> str | None:
         if value is None or (isinstance(value, str) and len(value) <= MAX_ABSTRACT):
-            return value or None
+            return mend_text(value) or None if value else None
         self._refuse(value, "summary")
         return None
 
@@ -197,7 +218,7 @@ class _Fields:
         ]
         if len(good) < len(texts):
             self._refuse(value, name)
-        return tuple(" ".join(text.split()) for text in good)
+        return tuple(" ".join(mend_text(text).split()) for text in good)
 
     def _refuse(self, value: object, name: str) -> None:
         message = f"entry {self._entry}: its {name} cannot be used; fetch the day again"
@@ -217,7 +238,7 @@ def parse_day(value: object) -> str | None:
 
 
 def _print_date(value: object) -> str | None:
-    return value[:40] if isinstance(value, str) else None
+    return mend_text(value[:40]) if isinstance(value, str) else None
 
 
 def _find_day(value: Mapping[str, Any]) -> list[str]:
@@ -239,8 +260,8 @@ def _find_repeated(entries: list[Entry]) -> Iterator[Problem]:
 
 def lose(line: int, reason: str, text: str) -> Problem:
     """A problem that costs its entry."""
-    return Problem(line, Severity.ERROR, reason, text)
+    return Problem(line, Severity.ERROR, reason, mend_text(text))
 
 
 def _quote(value: object) -> str:
-    return str(value)[:MAX_PROBLEM_TEXT].encode("utf-8", "replace").decode()
+    return mend_text(str(value)[:MAX_PROBLEM_TEXT])

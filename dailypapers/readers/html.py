@@ -24,8 +24,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from ..dates import parse_printed_date
 from ..listing import Entry, Problem
 from . import page
-from .api import read_entry
-from .page import Line, Page
+from .api import read_entry, read_int
+from .page import Line, Page, mend_text, refuse_cards
 
 FORMAT = "html"
 
@@ -43,6 +43,10 @@ _RAW_TEXT = {"script", "style", "template", "textarea", "title", "noscript", "if
 """Elements whose content is no part of what the page shows as cards."""
 
 _TARGET = re.compile(r"\bdata-target\s*+=\s*+[\"']?DailyPapers\b")
+_MAX_DATA = 20_000_000
+"""Characters of the tag with the page's data; real ones have 200,000. JSON of nothing but empty
+lists takes thirty times its length in memory."""
+
 _MAX_CARD_TAGS = 500
 _MAX_CARD = 200_000
 """Tags and characters of one card; real ones have about 100 and 10,000. Pictures may be inlined."""
@@ -140,6 +144,7 @@ def _find(text: str) -> _Finds:
         if name in ("article", "/article"):
             if opened:
                 finds.cards.append(replace(opened, end=tag.start(), tags=tags))
+                refuse_cards(len(finds.cards))
             opened, tags = None, 0
             if name == "article":
                 opened = _Slice(tag.start(), len(text), lines.at(tag.start()), 0)
@@ -207,11 +212,19 @@ def _read_address(top: str) -> Page:
     for before in _SAVED_FROM.finditer(top):
         address = _ADDRESS.match(top, before.end())
         if address:
-            asked = parse_qs(urlsplit(address["rest"] or "").query).get("q")
-            query = " ".join(asked[0].split()) or None if asked else None
+            query = _find_query(address["rest"] or "")
             blank = replace(blank, query=query, listed_on=_to_day(address["day"]))
             break
     return replace(blank, captured_on=captured.isoformat() if captured else None)
+
+
+def _find_query(address: str) -> str | None:
+    """The q of an address's end as "?q=red%20kites"."""
+    try:
+        asked = parse_qs(urlsplit(address).query).get("q", [""])
+    except ValueError:  # "//[x": no address after all
+        return None
+    return " ".join(mend_text(asked[0]).split()) or None
 
 
 def _to_day(value: object) -> str | None:
@@ -226,12 +239,14 @@ def _to_day(value: object) -> str | None:
 
 def _load_props(tag: str) -> dict[str, Any]:
     """The data in the tag's attribute. Raises ValueError where there is none."""
+    if len(tag) > _MAX_DATA:
+        raise ValueError(f"the page's data has {len(tag):,} characters")
     node = LexborHTMLParser(f"<body>{tag}>").css_first("[data-target]")
     printed = node.attributes.get("data-props") if node else None
     if not printed:
         raise ValueError("the page's data is missing")
     try:
-        props = json.loads(printed)
+        props = json.loads(printed, parse_int=read_int)
     except (ValueError, RecursionError):
         raise ValueError("the page's data is damaged") from None
     if not isinstance(props, dict) or _choose_list(props) is None:
@@ -254,13 +269,15 @@ def _get_query(props: dict[str, Any]) -> str | None:
     query = props.get("query")
     if isinstance(query, dict):
         query = query.get("q")
-    return " ".join(query.split()) or None if isinstance(query, str) else None
+    return " ".join(mend_text(query).split()) or None if isinstance(query, str) else None
 
 
 def _read_props(base: Page, props: dict[str, Any], line: Line) -> Page:
     entries: list[Entry] = []
     problems: list[Problem] = []
-    for position, value in enumerate(_choose_list(props) or [], 1):
+    values = _choose_list(props) or []
+    refuse_cards(len(values))
+    for position, value in enumerate(values, 1):
         entry, wrong = read_entry(value, position, line.number)
         entries += [entry] if entry else []
         problems += wrong
@@ -270,7 +287,7 @@ def _read_props(base: Page, props: dict[str, Any], line: Line) -> Page:
         day = _to_day(stated) or day
         if not _to_day(stated) and not _PERIOD.fullmatch(str(stated)):
             message = f"“{str(stated)[:40]}” is no day, so it is unknown what day this lists"
-            problems.append(page.warn(line, message))
+            problems.append(page.warn(line, mend_text(message)))
     query = _get_query(props) or base.query
     return replace(
         base, entries=tuple(entries), problems=tuple(problems), query=query, listed_on=day

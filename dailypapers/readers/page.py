@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..captures import MAX_LINES, CaptureError
 from ..dates import parse_printed_date
 from ..listing import Entry, Problem, Severity
 
@@ -15,6 +16,9 @@ MAX_ABSTRACT = 50_000
 
 MAX_PROBLEM_TEXT = 300
 """Characters of the page that a problem quotes."""
+
+MAX_CARDS = 200_000
+"""Of a file; a hundred megabytes of the API's answers hold a third of that."""
 
 AUTHORS = re.compile(r"([0-9]{1,6}) authors?")
 DATE_AND_COMMENTS = re.compile(
@@ -40,7 +44,11 @@ _BOILERPLATE = {
 _GLUED_BUTTON = re.compile(r"Subscribe(?=[^\sa-z])")
 
 
-@dataclass(frozen=True)
+# What JSON and HTML can say, but neither UTF-8 nor every part of SQLite can hold.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line that is not blank. `number` counts from 1; `printed` is the line untouched."""
 
@@ -70,6 +78,31 @@ class Page:
     listed_on: str | None = None
 
 
+def mend_text(text: str) -> str:
+    """The text with "\ufffd" in place of what cannot be stored: null characters and halves of
+    surrogate pairs."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def refuse_cards(count: int) -> None:
+    """Raises CaptureError where a file has more cards than a listing."""
+    if count > MAX_CARDS:
+        raise CaptureError(
+            f"more than {MAX_CARDS:,} cards are too many for a listing page; split the file"
+        )
+
+
+def split_text(text: str) -> list[str]:
+    """The text's lines. Raises CaptureError where they are more than a listing has."""
+    count = text.count("\n") + 1
+    if count > MAX_LINES:
+        raise CaptureError(
+            f"{count:,} lines are too many for a listing page (at most {MAX_LINES:,}); "
+            "split it, or name the page you saved"
+        )
+    return text.split("\n")
+
+
 def split_lines(text: str) -> list[Line]:
     """The lines that hold a card's words: no blank ones, no boilerplate, no glued button."""
     return [line for line in _unglue_button(_number_lines(text)) if not _is_boilerplate(line)]
@@ -83,7 +116,7 @@ def take_heading(lines: list[Line]) -> tuple[str | None, list[Line]]:
 
 
 def _number_lines(text: str) -> Iterator[Line]:
-    for number, printed in enumerate(text.split("\n"), 1):
+    for number, printed in enumerate(split_text(text), 1):
         if printed and not printed.isspace():
             yield Line(number, printed)
 

@@ -112,7 +112,7 @@ def is_authors(text: str) -> bool:
 
 def number_lines(text: str) -> list[Line]:
     """All lines, blank ones too, counted from 1."""
-    return [Line(number, printed) for number, printed in enumerate(text.split("\n"), 1)]
+    return [Line(number, printed) for number, printed in enumerate(page.split_text(text), 1)]
 
 
 def make_page(lines: Sequence[Line], parts: Sequence[Part], problems: Iterable[Problem]) -> Page:
@@ -141,7 +141,8 @@ def _find_query(head: Iterable[Line]) -> str | None:
     for _, key, value in _read_header(head):
         url = split_address(value) if key in ("url", "source") else None
         if url and url[0]:
-            return " ".join("".join(parse_qs(url[2]).get("q", [])[:1]).split()) or None
+            asked = page.mend_text("".join(parse_qs(url[2]).get("q", [])[:1]))
+            return " ".join(asked.split()) or None
     return None
 
 

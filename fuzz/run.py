@@ -1,0 +1,83 @@
+"""Fuzz the readers, the query language and what writes texts: `python fuzz/run.py [SECONDS] [TARGET …]`.
+
+atheris gives each target of targets.py ever other bytes, led by which code they reach, for SECONDS
+each, on all cores. What it learned stays in .fuzz/ and is where the next run begins. Bytes that
+break a promise, take ten seconds or a gigabyte are kept in .fuzz/found/; each becomes a test.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+FOLDER = PROJECT / ".fuzz"
+MAX_LENGTH = 20_000
+"""Bytes: long enough for a few cards."""
+
+_DONE = re.compile(r"Done (\d+) runs")
+_STATE = re.compile(r"#(\d+)\s.*cov: (\d+)")
+
+
+def fuzz(name: str, seconds: int) -> None:
+    """Fuzz one target in this process, which libFuzzer ends."""
+    import atheris
+
+    with atheris.instrument_imports(include=["dailypapers", "pylatexenc", "linkify_it", "feedgen"]):
+        from fuzz.targets import TARGETS
+    corpus, tokens, found = FOLDER / name, FOLDER / "tokens", FOLDER / "found"
+    options = [
+        f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}", "-timeout=10", "-rss_limit_mb=1000",
+        f"-dict={tokens}", f"-artifact_prefix={found}/{name}-", "-print_final_stats=0",
+    ]  # fmt: skip
+    atheris.Setup([sys.argv[0], *options, str(corpus)], TARGETS[name])
+    atheris.Fuzz()
+
+
+def prepare(names: Sequence[str]) -> None:
+    """Write the seeds of each target, and the tokens of all."""
+    from fuzz.seeds import TOKENS, list_seeds
+
+    (FOLDER / "found").mkdir(parents=True, exist_ok=True)
+    quoted = ("".join(f"\\x{byte:02x}" for byte in token.encode()) for token in TOKENS)
+    (FOLDER / "tokens").write_text("".join(f'"{token}"\n' for token in quoted))
+    for name in names:
+        (FOLDER / name).mkdir(exist_ok=True)
+        for number, seed in enumerate(list_seeds(name)):
+            (FOLDER / name / f"seed-{number}").write_bytes(seed)
+
+
+def run(name: str, seconds: int) -> bool:
+    """Fuzz one target in a process of its own; whether nothing was found."""
+    command = [sys.executable, "-m", "fuzz.run", "--one", name, str(seconds)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, errors="replace")
+    (FOLDER / f"{name}.log").write_text(done.stdout + done.stderr)
+    states = _STATE.findall(done.stderr) or [("0", "0")]
+    runs = _DONE.findall(done.stderr) or [states[-1][0]]
+    verdict = "nothing found" if done.returncode == 0 else f"FOUND: see .fuzz/{name}.log"
+    print(f"{name:15} {int(runs[-1]):>11,} runs {int(states[-1][1]):>6,} edges  {verdict}",
+          flush=True)  # fmt: skip
+    return done.returncode == 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fuzz the named targets, or all."""
+    if arguments[:1] == ["--one"]:
+        fuzz(arguments[1], int(arguments[2]))
+        return 0
+    from fuzz.targets import TARGETS
+
+    seconds = int(arguments[0]) if arguments else 60
+    names = list(arguments[1:]) or list(TARGETS)
+    prepare(names)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        good = list(pool.map(lambda name: run(name, seconds), names))
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(PROJECT))
+    sys.exit(main(sys.argv[1:]))
