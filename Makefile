@@ -4,7 +4,7 @@ LISTINGS ?= listings
 PORT ?= 8001
 PYTHON ?= python3
 
-.PHONY: serve db test bench soak screenshots lint format lock audit sbom
+.PHONY: serve db test bench fuzz soak screenshots lint format lock audit sbom
 .DELETE_ON_ERROR:
 
 serve: db
@@ -22,6 +22,11 @@ db: .venv/.installed
 
 test: .venv/.installed-dev
 	.venv/bin/pytest
+
+# Hostile files and searches for SECONDS a part (fuzz/run.py); what is found is in .fuzz/found/.
+SECONDS ?= 60
+fuzz: .venv/.installed-dev
+	@.venv/bin/python fuzz/run.py $(SECONDS)
 
 # How fast it is for so many made-up papers, as a table in Markdown (docs/performance.md).
 N ?= 100000

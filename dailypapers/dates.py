@@ -28,7 +28,9 @@ class PrintedDate:
     def on(self, year: int | None) -> datetime.date | None:
         """The day in its own year or else in `year`; None without a year or such a day."""
         try:
-            return datetime.date((year or 0) if self.year is None else self.year, self.month, self.day)
+            return datetime.date(
+                (year or 0) if self.year is None else self.year, self.month, self.day
+            )
         except ValueError:
             return None
 

@@ -1,4 +1,4 @@
-"""Where the fuzzer begins: small made-up files of every format, and what parts of them look like."""
+"""Where the fuzzer begins: small made-up files of every format, and what stands in them."""
 
 import html
 import json
@@ -58,7 +58,7 @@ _TEXTS = {
     "links": ["Code: https://github.com/a/b. (github.com/a) http://[::1 https://a.example/?a=b&c"],
     "search": [
         '"in quotes" -without title:word quantiz* tag:distillation org:nvidia year:2023-2024',
-        "authors:>10 comments:<=2 mixture of experts\x01distillation,quantization\x01nvidia\x012024",
+        "authors:>10 comments:<=2 mixture of experts\x01distillation,lora\x01nvidia\x012024",
         "naive grosse destillation\x01\x01\x01\x01newest",
     ],
     "snippets": ["A <mark>model</mark> of x &amp; <b>y</b>"],

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..captures import CaptureError
 from ..listing import Entry, Problem, Severity
 from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, MAX_TITLE, Page, mend_text, refuse_cards
 
@@ -20,6 +21,13 @@ FORMAT = "api json"
 
 MAX_NAMES = 10_000
 MAX_COUNT = 1_000_000_000
+
+MAX_VALUES = 10_000_000
+"""Commas and brackets of a file; a hundred megabytes of real answers have half as many. Python
+needs some seventy bytes for each list or object, and all of one entry at once."""
+
+MAX_DAMAGED = 20
+"""Lines of a file that may each be damaged by itself: the rest of the file may be read for each."""
 
 _BEGINS = re.compile(r"\s*(?:\[\s*(?:[{\"\[\]]|null|\d|true|false)|\{\s*[\"}])")
 _ARXIV_ID = re.compile(r"\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7}")
@@ -33,6 +41,8 @@ def recognise(text: str) -> bool:
 
 def read(text: str) -> Page:
     """Read the entries one by one: a damaged one, or a file cut short, costs no other."""
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise CaptureError(f"more than {MAX_VALUES:,} values are no listing; split the file")
     entries: list[Entry] = []
     problems: list[Problem] = []
     days: Counter[str] = Counter()
@@ -61,7 +71,7 @@ def _read_values(text: str) -> Iterator[tuple[int, Any]]:
     place = _skip(_BETWEEN, text, 0)
     is_array = text.startswith("[", place)
     place += is_array
-    line, counted = 1, 0
+    line, counted, damaged = 1, 0, int(is_array) * MAX_DAMAGED
     while (place := _skip(_BETWEEN, text, place)) < len(text):
         line, counted = line + text.count("\n", counted, place), place
         if is_array and text[place] == "]":
@@ -69,7 +79,8 @@ def _read_values(text: str) -> Iterator[tuple[int, Any]]:
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            following = -1 if is_array else _find_next_object(text, place, error)
+            damaged += 1
+            following = text.find("\n{", place) if damaged <= MAX_DAMAGED else -1
             yield line, _lose_rest(line, text[place : place + MAX_PROBLEM_TEXT], error, following)
             if following < 0:
                 return
@@ -79,13 +90,6 @@ def _read_values(text: str) -> Iterator[tuple[int, Any]]:
     if is_array:
         message = "the file ends before its array does; entries may be missing, save it again"
         yield line, Problem(line, Severity.WARNING, message)
-
-
-def _find_next_object(text: str, place: int, error: Exception) -> int:
-    """The next line that begins an object, if the damage is above it: so nothing is read twice."""
-    following = text.find("\n{", place)
-    is_above = isinstance(error, json.JSONDecodeError) and error.pos <= following
-    return following if is_above else -1
 
 
 def _lose_rest(line: int, text: str, error: Exception, following: int) -> Problem:

@@ -44,6 +44,13 @@ class _Deck:
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    lost: int = 0
+
+    def lose(self, problem: Problem) -> None:
+        """A card that is none."""
+        self.problems.append(problem)
+        self.lost += 1
+        page.refuse_cards(len(self.entries) + self.lost)
 
     def add(self, pair: Pair, byline: Byline | None = None) -> None:
         entry, problems = page.make_entry(pair, len(self.entries) + 1)
@@ -59,6 +66,7 @@ class _Deck:
             problems += byline.problems
         self.entries.append(entry)
         self.problems += problems
+        page.refuse_cards(len(self.entries) + self.lost)
 
 
 def recognise(text: str) -> bool:
@@ -173,7 +181,7 @@ def _lay_cards(deck: _Deck, texts: Sequence[Line], byline: Byline) -> None:
     else:
         deck.problems += byline.problems
     if not texts:
-        deck.problems.append(page.lose(byline.line, "a byline without a title"))
+        deck.lose(page.lose(byline.line, "a byline without a title"))
 
 
 def _find_own_texts(texts: Sequence[Line]) -> Pair | None:
@@ -192,4 +200,5 @@ def _lay_plain_cards(deck: _Deck, texts: Sequence[Line]) -> None:
     pairs, alone = page.pair_texts(texts)
     for pair in pairs:
         deck.add(pair)
-    deck.problems += [page.lose_alone(line) for line in alone]
+    for line in alone:
+        deck.lose(page.lose_alone(line))

@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -71,6 +71,9 @@ _NUMBER = re.compile(r"[0-9][0-9,]{0,9}")
 _ORGANIZATION = re.compile(r"([A-Za-z0-9][\w.-]*) (.{1,100})")
 _HEADING = re.compile(r"<h3\b", re.IGNORECASE)
 _INLINE = {"-comment", "span", "b", "i", "em", "strong", "mark", "sup", "sub", "code", "u", "font"}
+
+_MAX_PARTS = 200
+"""Parts of a byline around its dots that are looked at; real ones have under ten."""
 
 _HIDDEN = {"script", "style", "template", "noscript", "svg", "textarea"}
 _MAX_DEPTH = 50
@@ -440,7 +443,7 @@ def _find_upvotes(pieces: list[_Piece]) -> int | None:
 
 def _note_byline(entry: Entry, line: Line, byline: list[_Piece], problems: list[Problem]) -> Entry:
     """Authors or an organization, "·", a date, comments; a byline without a number has none."""
-    parts = [part for piece in byline for part in _split_dots(piece)]
+    parts = list(islice((part for piece in byline for part in _split_dots(piece)), _MAX_PARTS))
     for part in parts:
         authors = page.AUTHORS.fullmatch(part.text.lstrip("• "))
         if authors and int(authors[1]) and entry.authors_count is None:

@@ -166,6 +166,7 @@ def pair_texts(lines: Sequence[Line]) -> tuple[list[Pair], list[Line]]:
 
     Titles and abstracts alternate. Where one is missing, the alternation picks up again at
     the next title that an abstract follows, so that one gap costs one card and not all below.
+    Raises CaptureError where they are more than a listing has.
     """
     pairs: list[Pair] = []
     alone: list[Line] = []
@@ -178,6 +179,7 @@ def pair_texts(lines: Sequence[Line]) -> tuple[list[Pair], list[Line]]:
         else:
             alone.append(lines[index])
             index += 1
+    refuse_cards(len(pairs) + len(alone))
     return pairs, alone
 
 

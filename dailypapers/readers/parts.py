@@ -173,7 +173,8 @@ def _split_cards(parts: Iterable[Part]) -> Iterator[dict[Kind, Part]]:
 def _lay_cards(parts: Iterable[Part]) -> tuple[list[Entry], list[Problem]]:
     entries: list[Entry] = []
     problems: list[Problem] = []
-    for card in _split_cards(parts):
+    for position, card in enumerate(_split_cards(parts), 1):
+        page.refuse_cards(position)
         title = card.get(Kind.TITLE)
         if title and 0 < len(title.text) <= page.MAX_TITLE:
             entries.append(_make_entry(card, len(entries) + 1, problems))
