@@ -24,7 +24,7 @@ test: .venv/.installed-dev
 	.venv/bin/pytest
 
 # Hostile files and searches for SECONDS a part (fuzz/run.py); what is found is in .fuzz/found/.
-SECONDS ?= 60
+fuzz: SECONDS ?= 60
 fuzz: .venv/.installed-dev
 	@.venv/bin/python fuzz/run.py $(SECONDS)
 
@@ -34,8 +34,8 @@ bench: .venv/.installed
 	@.venv/bin/python bench/performance.py $(N)
 
 # What takes too long for `make test`: each line prints its figures, and fails where anything is lost.
-SECONDS ?= 600
 CONNECTIONS ?= 50
+soak: SECONDS ?= 600
 soak: .venv/.installed
 	.venv/bin/python bench/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
 

@@ -23,6 +23,7 @@ from datasette.utils.asgi import Request
 
 from dailypapers.publishing.bounded_sql import LIMITS, Answer, Statement
 from dailypapers.publishing.failures import TooBusy
+from dailypapers.publishing.opened import find_opened
 from dailypapers.publishing.sql_processes import Stem
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -106,12 +107,20 @@ def _run_theirs_apart(execute: Any) -> Any:
     ) -> Any:
         visit = visits.get()
         is_plain = type(params) in (dict, list, tuple, type(None))  # not MagicParameters
-        if visit and database.path and is_plain and any(text in sql for text in visit.texts):
+        is_theirs = visit and is_plain and any(text in sql for text in visit.texts)
+        if visit and is_theirs and is_at_its_path(database):
             statement = make_statement(database, visit, sql, params or (), *rest, **options)
             return await run_apart(database.ds, statement, visit)
         return await execute(database, sql, params, *rest, **options)
 
     return execute_apart
+
+
+def is_at_its_path(database: Database) -> bool:
+    """Whether another process can open what the site has open. For the seconds between a new
+    database and its site, threads of the old site answer: only they can still read its file."""
+    opened = find_opened(database)
+    return bool(database.path) and not (opened and opened.is_replaced())
 
 
 def make_statement(
