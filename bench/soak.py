@@ -211,6 +211,8 @@ def report_visits(record: Record, seconds: float) -> None:
         figures = [ranks[49], ranks[94], ranks[98], max(times)]
         told = " | ".join(f"{figure:,.0f}" for figure in figures)
         click.echo(f"| {kind} | {len(times):,} | {told} |")
+    for kind, count in record.too_slow.most_common():
+        click.echo(f"OVERLOADED {count} × {kind}: took longer than SQL may (400)")
     for failure, count in record.failures.most_common():
         click.echo(f"FAILED {count} × {failure}")
 

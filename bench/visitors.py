@@ -21,6 +21,9 @@ PATIENCE = 60
 SLOW_SECONDS = 10
 """How long a slow visitor takes a byte a second, or the server waits for half a request."""
 
+TOO_SLOW = re.compile(rb"takes? too long|interrupted")
+"""What the site says of such a query."""
+
 ALL_ROWS = "/daily/papers.csv?_stream=on"
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
@@ -32,11 +35,12 @@ class BrokenError(Exception):
 
 
 class Answer(NamedTuple):
-    """What came, all of it."""
+    """What came, all of it; `begin` is the beginning of the body."""
 
     status: int
     head: bytes
-    length: int
+    length: int = 0
+    begin: bytes = b""
 
 
 class Connection:
@@ -62,21 +66,24 @@ class Connection:
         """Raises EOFError where it is not whole."""
         status, head = await self.read_head()
         if status in (204, 304):
-            return Answer(status, head, 0)
-        if length := _LENGTH.search(head):
-            left = total = int(length[1])
-            while left:
-                left -= len(await self._read_some(min(left, 65536)))
-            return Answer(status, head, total)
-        return Answer(status, head, await self._read_chunks())
+            return Answer(status, head)
+        total, begin = 0, b""
+        async for part in self._read_body(head):
+            total += len(part)
+            begin = begin or part
+        return Answer(status, head, total, begin)
 
-    async def _read_chunks(self) -> int:
-        total = 0
+    async def _read_body(self, head: bytes) -> AsyncIterator[bytes]:
+        if length := _LENGTH.search(head):
+            left = int(length[1])
+            while left:
+                part = await self._read_some(min(left, 65536))
+                left -= len(part)
+                yield part
+            return
         while size := int(await self.reader.readuntil(b"\r\n"), 16):
-            await self.reader.readexactly(size + 2)
-            total += size
+            yield (await self.reader.readexactly(size + 2))[:-2]
         await self.reader.readexactly(2)
-        return total
 
     async def _read_some(self, most: int) -> bytes:
         part = await self.reader.read(most)
@@ -134,6 +141,9 @@ class Record:
 
     times: dict[str, list[float]] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
+    too_slow: Counter[str] = field(default_factory=Counter)
+    """What the site gave up because SQL took longer than it may."""
+
     bytes: int = 0
 
     def note(self, kind: str, began: float, length: int = 0) -> None:
@@ -183,7 +193,7 @@ class Visitor:
         answer = await self._ask_again(path, sent, method)
         self._record.note(kind, began, answer.length)
         if answer.status not in expected:
-            raise BrokenError(f"{answer.status} for {method} {path}")
+            self._complain(kind, answer, f"{method} {path}")
         if not stays:
             self._leave()
         return answer
@@ -202,6 +212,12 @@ class Visitor:
                 if not (was_used and is_empty):
                     raise
         raise BrokenError("the server closes each connection")
+
+    def _complain(self, kind: str, answer: Answer, asked: str) -> None:
+        """Raises BrokenError, unless the server is only overloaded."""
+        if answer.status != 400 or not TOO_SLOW.search(answer.begin):
+            raise BrokenError(f"{answer.status} for {asked}")
+        self._record.too_slow[kind] += 1
 
     def _pick(self, choices: Sequence[str]) -> str:
         return self._chance.choice(choices)
@@ -286,9 +302,10 @@ class Visitor:
         began = time.perf_counter()
         async with connected(self._port, buffer=4096) as connection:
             connection.send(ALL_ROWS, {})
-            status, _ = await connection.read_head()
+            status, head = await connection.read_head()
             if status != 200:
-                raise BrokenError(f"{status} for {ALL_ROWS}")
+                begin = await connection.reader.read(65536)
+                return self._complain(kind, Answer(status, head, 0, begin), ALL_ROWS)
             read = b""
             for _ in range(SLOW_SECONDS):
                 read += await connection.reader.readexactly(1)

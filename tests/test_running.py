@@ -29,9 +29,6 @@ from dailypapers.publishing import opened, switching
 
 from .conftest import PROJECT, skip_without
 
-# A thread of Datasette's ends by SystemExit, of which Python says nothing, but pytest does.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-
 FILES = ("build.py", "metadata.yml", "settings.json", "vocabulary.yml", "synonyms.yml")
 FOLDERS = ("plugins", "templates", "static")
 PAGES = (
