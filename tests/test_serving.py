@@ -231,18 +231,37 @@ def test_without_a_database_it_says_how_to_make_one(tmp_path: Path) -> None:
     )
 
 
-def test_each_process_answers_by_itself(project: Path) -> None:
+def test_processes_answer_by_themselves_and_share_visitors(project: Path) -> None:
+    """Visitors who stay connected, as a proxy does: else only one of the processes had work."""
     [port] = find_ports(1)
-    with serve(project, port, workers=2) as server:
-        wait_until(lambda: len(list_workers(server)) == 2)
-        for stopped in list_workers(server):
-            wait_until(lambda: is_answering(port))
-            os.kill(stopped, signal.SIGSTOP)
-            try:
-                answer = WEB.get(f"http://127.0.0.1:{port}/daily/papers?_tag=lora", timeout=4)
-            finally:
-                os.kill(stopped, signal.SIGCONT)
-            assert answer.is_success
+    request = b"GET /-/versions.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serve(project, port, workers=2) as server, ExitStack() as stack:
+        wait_until_each_answers(server, port)
+        before = {worker: count_open_files(worker) for worker in list_workers(server)}
+        visitors = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(20)
+        ]
+        for visitor in visitors:
+            visitor.sendall(request)
+            assert visitor.recv(100).startswith(b"HTTP/1.1 200")
+        taken = [count_open_files(worker) - count for worker, count in before.items()]
+    assert min(taken) >= 4, taken
+
+
+def wait_until_each_answers(server: subprocess.Popen[bytes], port: int) -> None:
+    """Also while the other one does not."""
+    wait_until(lambda: len(list_workers(server)) == 2)
+    for stopped in list_workers(server):
+        wait_until(lambda: is_answering(port))
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            assert is_answering(port)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+
+
+def count_open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def test_a_process_that_is_killed_is_replaced(project: Path) -> None:
