@@ -10,7 +10,8 @@ RUN /venv/bin/pip install --requirement requirements.txt
 COPY . .
 RUN /venv/bin/python build.py && /venv/bin/python -m compileall -q serve.py dailypapers
 # What only build.py needs is half of the image.
-RUN /venv/bin/pip uninstall --yes scikit-learn scipy joblib threadpoolctl setuptools pip
+RUN /venv/bin/pip uninstall --yes scikit-learn scipy joblib threadpoolctl narwhals cloudpickle \
+    setuptools pip
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 site
