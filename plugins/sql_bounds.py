@@ -8,9 +8,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted, Results
 from datasette.utils.asgi import Request
 
-from dailypapers.publishing.bounded_sql import LIMITS, Answer, Statement
+from dailypapers.publishing.bounded_sql import LIMITS, Statement, make_rows
 from dailypapers.publishing.failures import TooBusy
 from dailypapers.publishing.opened import find_opened
 from dailypapers.publishing.sql_processes import Stem
+from dailypapers.publishing.visitor_sql import Visit, begin_visit, make_statement
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -33,22 +33,6 @@ AT_ONCE = 2
 
 PATIENCE = 2
 """Seconds that a statement waits for its turn."""
-
-MAX_BYTES = 4_000_000
-MAX_CELLS = 20_000
-"""Of an answer's rows; so many cells take 0.4 seconds to write as a page, and others wait."""
-
-SHARE = 1.5
-"""All statements of a request together may run so many times as long as one."""
-
-
-@dataclass
-class Visit:
-    """What a visitor wrote of the SQL of a request, and how long that may still run."""
-
-    texts: tuple[str, ...]
-    left_ms: float
-
 
 visits: ContextVar[Visit | None] = ContextVar("the visitor's part of a request", default=None)
 turns: WeakKeyDictionary[Datasette, asyncio.Semaphore] = WeakKeyDictionary()
@@ -77,27 +61,24 @@ def find_stem(plugins_dir: str | None) -> Stem:
     return Stem([file for file in files if "def prepare_connection" in file.read_text("utf-8")])
 
 
-@hookimpl
+@hookimpl(tryfirst=True)  # innermost: other plugins change addresses before they are read
 def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
     """Note which SQL of a request is the visitor's."""
 
     def wrap(app: App) -> App:
         async def with_visit(scope: dict[str, Any], receive: Any, send: Any) -> None:
-            texts = find_texts(Request(scope, receive)) if scope["type"] == "http" else ()
-            visits.set(Visit(texts, datasette.sql_time_limit_ms * SHARE) if texts else None)
-            await app(scope, receive, send)
+            if scope["type"] != "http":
+                return await app(scope, receive, send)
+            visit = begin_visit(Request(scope, receive), datasette.sql_time_limit_ms)
+            token = visits.set(visit)
+            try:
+                await app(scope, receive, send)
+            finally:
+                visits.reset(token)
 
         return with_visit
 
     return wrap
-
-
-def find_texts(request: Request) -> tuple[str, ...]:
-    """What the visitor wrote that becomes part of statements."""
-    written = [*request.args.getlist("sql"), *request.args.getlist("_where")]
-    if request.args.get("_searchmode") == "raw":
-        written += ["match :search"]  # in Datasette's words
-    return tuple(filter(None, map(str.strip, written)))
 
 
 def _run_theirs_apart(execute: Any) -> Any:
@@ -107,8 +88,7 @@ def _run_theirs_apart(execute: Any) -> Any:
     ) -> Any:
         visit = visits.get()
         is_plain = type(params) in (dict, list, tuple, type(None))  # not MagicParameters
-        is_theirs = visit and is_plain and any(text in sql for text in visit.texts)
-        if visit and is_theirs and is_at_its_path(database):
+        if visit and is_plain and visit.wrote(sql) and is_at_its_path(database):
             statement = make_statement(database, visit, sql, params or (), *rest, **options)
             return await run_apart(database.ds, statement, visit)
         return await execute(database, sql, params, *rest, **options)
@@ -121,32 +101,6 @@ def is_at_its_path(database: Database) -> bool:
     database and its site, threads of the old site answer: only they can still read its file."""
     opened = find_opened(database)
     return bool(database.path) and not (opened and opened.is_replaced())
-
-
-def make_statement(
-    database: Database,
-    visit: Visit,
-    sql: str,
-    params: Any,
-    truncate: bool = False,
-    custom_time_limit: int | None = None,
-    page_size: int | None = None,
-    log_sql_errors: bool = True,
-) -> Statement:
-    """What Datasette would run, given as to its Database.execute."""
-    ds = database.ds
-    limits_ms = (visit.left_ms, ds.sql_time_limit_ms, custom_time_limit or ds.sql_time_limit_ms)
-    return Statement(
-        uri=f"file:{database.path}?{'mode=ro' if database.is_mutable else 'immutable=1'}",
-        database=database.name,
-        sql=sql,
-        parameters=params,
-        limit_ms=min(limits_ms),
-        max_rows=ds.max_returned_rows + (page_size == ds.max_returned_rows),
-        max_cells=MAX_CELLS,
-        max_bytes=MAX_BYTES,
-        truncate=truncate,
-    )
 
 
 async def run_apart(datasette: Datasette, statement: Statement, visit: Visit) -> Results:
@@ -180,14 +134,3 @@ async def take_turn(datasette: Datasette) -> AsyncIterator[None]:
         yield
     finally:
         turn.release()
-
-
-def make_rows(answer: Answer) -> list[sqlite3.Row]:
-    """The rows as sqlite3 gives them, which have to come from a cursor with such columns."""
-    names = [column[0].replace('"', '""') for column in answer.description]
-    if not names:
-        return []
-    nothing = ", ".join(f'null as "{name}"' for name in names)
-    with closing(sqlite3.connect(":memory:")) as connection:
-        cursor = connection.execute(f"select {nothing}")  # names are quoted
-        return [sqlite3.Row(cursor, row) for row in answer.rows]

@@ -9,11 +9,14 @@ import os
 import resource
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 STATM = Path("/proc/self/statm")
+DATA = 5
+"""The field of data and stack in it, in pages."""
 
 MB = 2**20
 MAX_CELL = 10 * MB
@@ -22,7 +25,7 @@ MAX_CELL = 10 * MB
 MAX_HEAP = 64 * MB
 """What SQLite may hold at once."""
 
-MAX_MEMORY = 160 * MB
+MAX_MEMORY = 120 * MB
 """What the process may take beyond the one it is forked from: the heap, and the rows."""
 
 MAX_FILE = 256 * MB
@@ -94,8 +97,9 @@ def bound_process() -> None:
     """Bound what this process may take from the machine from now on."""
     os.nice(10)  # pages go first
     if STATM.exists():
-        taken = int(STATM.read_text("ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MAX_MEMORY,) * 2)
+        taken = int(STATM.read_text("ascii").split()[DATA]) * resource.getpagesize()
+        # Its data, not its address space: the file may be mapped into that.
+        resource.setrlimit(resource.RLIMIT_DATA, (taken + MAX_MEMORY,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -149,3 +153,14 @@ def read_rows(cursor: sqlite3.Cursor, statement: Statement) -> tuple[list[tuple[
             return rows, True
         rows.append(row)
     return rows, False
+
+
+def make_rows(answer: Answer) -> list[sqlite3.Row]:
+    """The rows as sqlite3 gives them, which have to come from a cursor with such columns."""
+    names = [column[0].replace('"', '""') for column in answer.description]
+    if not names:
+        return []
+    nothing = ", ".join(f'null as "{name}"' for name in names)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        cursor = connection.execute(f"select {nothing}")  # names are quoted
+        return [sqlite3.Row(cursor, row) for row in answer.rows]
