@@ -4,11 +4,12 @@ import sqlite3
 import sys
 from collections import Counter
 from pathlib import Path
+from stat import S_ISREG
 
 import click
 
 from dailypapers.captures import CaptureError, find_captures, load_capture, name_capture
-from dailypapers.command import run_command, say, shorten_path
+from dailypapers.command import is_watched, run_command, say, say_when_stopped, shorten_path
 from dailypapers.database import (
     WriteError,
     forget_inspect_data,
@@ -67,15 +68,22 @@ def build(
 
 
 def _check_target(target: Path) -> None:
-    """A typing error must not replace a listing with a database."""
-    if target.is_file() and target.stat().st_size:
+    """A typing error must not replace a listing, or a device, with a database."""
+    try:
+        facts = target.stat()
+        if not S_ISREG(facts.st_mode):
+            raise click.UsageError(f"{target} is not a file; choose another --db")
         with target.open("rb") as file:
-            if file.read(15) != b"SQLite format 3":
+            if facts.st_size and file.read(15) != b"SQLite format 3":
                 raise click.UsageError(f"{target} is not a database; choose another --db")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise click.ClickException(f"cannot write {target}: {error.strerror}") from error
 
 
 def _read_all(paths: list[Path], year: int | None) -> list[Listing]:
-    hidden = not sys.stderr.isatty()
+    hidden = not is_watched()
     with click.progressbar(paths, label="Reading", file=sys.stderr, hidden=hidden) as bar:
         return [_read(path, year) for path in bar]
 
@@ -144,30 +152,40 @@ def _check_catalogue(catalogue: Catalogue, target: Path, strict: bool) -> None:
 
 def _write(catalogue: Catalogue, target: Path) -> None:
     """Write the database and, for one in db/, what Datasette wants to know beforehand."""
-    report = say if sys.stderr.isatty() else _be_silent
+    report = say if is_watched() else _be_silent
     inspect_file = PROJECT / "inspect-data.json"
     is_served = target.resolve().parent == PROJECT / "db"
     try:
         vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
-        with replace_database(target) as building:
+        with replace_database(target, say) as building:
             write_database(building, catalogue, vocabulary, report)
             if is_served:
                 forget_inspect_data(target, inspect_file)
         if is_served:
-            write_inspect_data(target, inspect_file)
+            _write_inspect_data(target, inspect_file)
     except (WriteError, VocabularyError) as error:
         raise click.ClickException(str(error)) from error
 
 
+def _write_inspect_data(target: Path, inspect_file: Path) -> None:
+    """Without it, Datasette reads the whole file when it starts."""
+    unfinished = f"{target} is written, but not {inspect_file.name}"
+    try:
+        with say_when_stopped(f"stopped; {unfinished}"):
+            write_inspect_data(target, inspect_file)
+    except OSError as error:
+        raise click.ClickException(f"{unfinished}: {error.strerror or error}") from error
+
+
 def _write_parquet(target: Path) -> None:
     """Say which files there are; without them, the database is a good one all the same."""
+    unfinished = f"{target} is written, but not its Parquet files"
     try:
-        paths = write_parquet(target)
+        with say_when_stopped(f"stopped; {unfinished}"):
+            paths = write_parquet(target)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise click.ClickException(
-            f"{target} is written, but not its Parquet files: {reason}"
-        ) from error
+        raise click.ClickException(f"{unfinished}: {reason}") from error
     size = sum(path.stat().st_size for path in paths) / 1e6
     say(f"Wrote {_count(len(paths), 'file')} in {find_parquet_folder(target)}/ ({size:.1f} MB).")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from dailypapers.command import run_command, say, shorten_path
+from dailypapers.command import is_watched, run_command, say, shorten_path
 from dailypapers.digests import DatabaseError, knows_tag, open_database
 from dailypapers.fetching import parse_day
 from dailypapers.letters import (
@@ -274,7 +274,7 @@ def _send_all(editor: Editor, subscribers: list[Subscriber], options: Options) -
     """Send what is due, one line each; one failure does not stop the rest."""
     failed = 0
     server = _read_server(options)
-    hidden = not sys.stderr.isatty()
+    hidden = not is_watched()
     with (
         open_state(_choose_state(options), say) as state,
         closing(Mailer(server)) as mailer,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dailypapers.command import run_command, say, shorten_path
+from dailypapers.command import is_watched, run_command, say, shorten_path
 from dailypapers.fetching import (
     BASE_URL,
     MAX_DAYS,
@@ -130,7 +130,7 @@ def _list_days(
 def _fetch_all(source: Source, questions: list[Question], folder: Path, refresh: bool) -> int:
     """Fetch what is asked, one line each, and count what could not be fetched."""
     failed = 0
-    hidden = not sys.stderr.isatty()
+    hidden = not is_watched()
     with click.progressbar(questions, label="Fetching", file=sys.stderr, hidden=hidden) as bar:
         for question in bar:
             try:

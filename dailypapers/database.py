@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from .files import replace_file
+from .files import lock_folder, replace_file
 from .links import find_links
 from .listing import Severity
 from .merge import Catalogue, Paper, give_ids
@@ -30,15 +30,17 @@ class WriteError(Exception):
 
 
 @contextmanager
-def replace_database(target: Path) -> Iterator[Path]:
+def replace_database(target: Path, notice: Report = lambda words: None) -> Iterator[Path]:
     """A path to build a new file at; when the block ends well, it replaces `target` in one step.
 
     Raises WriteError where the folder or the disk refuses. Whatever happens, even a
     kill, `target` is the old file or the new one, whole. A killed build leaves its unfinished
-    file behind, which the next one removes. Builds in one folder wait for each other.
+    file behind, which the next one removes. Builds in one folder wait for each other, which
+    `notice` is told of.
     """
+    waiting = f"another build writes into {target.parent}/; waiting for its end"
     try:
-        with replace_file(target, "building") as building:
+        with replace_file(target, "building", lambda: notice(waiting)) as building:
             yield building
             _check_database(building)
     except (OSError, sqlite3.Error) as error:
@@ -313,20 +315,21 @@ def write_inspect_data(target: Path, inspect_file: Path) -> None:
     """Tell Datasette the file's hash and counts, which it would else work out at its start.
 
     `inspect_file` is the inspect-data.json beside metadata.yml; it may speak of several
-    databases, and keeps what it says of others that still exist.
+    databases, and keeps what it says of others that still exist. Raises OSError.
     """
-    known = {
-        name: data
-        for name, data in read_inspect_data(inspect_file).items()
-        if name != target.stem and (inspect_file.parent / data["file"]).exists()
-    }
-    known[target.stem] = {
-        "hash": _hash_file(target),
-        "size": target.stat().st_size,
-        "file": os.path.relpath(target, inspect_file.parent),
-        "tables": {name: {"count": count} for name, count in _count_rows(target).items()},
-    }
-    _write_inspect_file(inspect_file, known)
+    with lock_folder(target.resolve().parent):  # no other build replaces what is counted here
+        known = {
+            name: data
+            for name, data in read_inspect_data(inspect_file).items()
+            if name != target.stem and (inspect_file.parent / data["file"]).exists()
+        }
+        known[target.stem] = {
+            "hash": _hash_file(target),
+            "size": target.stat().st_size,
+            "file": os.path.relpath(target, inspect_file.parent),
+            "tables": {name: {"count": count} for name, count in _count_rows(target).items()},
+        }
+        _write_inspect_file(inspect_file, known)
 
 
 def forget_inspect_data(target: Path, inspect_file: Path) -> None:

@@ -123,6 +123,9 @@ class Mailer:
             self._drop()
             reason = _say_error(error)
             raise DoubtError(f"the connection broke off while it was sent ({reason})") from error
+        except BaseException:  # stopped by Ctrl-C: a server that is busy is not waited for
+            self._drop()
+            raise
         _expect(answer)
 
     def _set_timeout(self, connection: smtplib.SMTP, times: int) -> None:

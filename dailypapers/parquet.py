@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import replace_file
+from .files import lock_folder, replace_file
 from .schema import TABLES, Table
 
 if TYPE_CHECKING:
@@ -45,9 +45,19 @@ def write_parquet(database: Path) -> list[Path]:
     """Write a file for each table of a finished database. Raises OSError and sqlite3.Error.
 
     They count from the moment the checksums are written, which is last: until then, and when the
-    database changes, read_checksums gives none.
+    database changes, read_checksums gives none. Builds into the database's folder wait meanwhile.
     """
     folder = find_parquet_folder(database)
+    with lock_folder(database.resolve().parent):  # all of one database: no build replaces it now
+        (folder / CHECKSUMS).unlink(missing_ok=True)
+        paths = _write_tables(database, folder)
+        with replace_file(folder / CHECKSUMS, "building") as part:
+            named = {_name_database(database): database, **{path.name: path for path in paths}}
+            part.write_text("".join(f"{hash_file(path)}  {name}\n" for name, path in named.items()))
+    return paths
+
+
+def _write_tables(database: Path, folder: Path) -> list[Path]:
     paths = []
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         for name, table in TABLES.items():
@@ -56,9 +66,6 @@ def write_parquet(database: Path) -> list[Path]:
                 with replace_file(path, "building") as part:
                     _write_table(connection, name, table, part)
                 paths.append(path)
-    with replace_file(folder / CHECKSUMS, "building") as part:
-        named = {_name_database(database): database, **{path.name: path for path in paths}}
-        part.write_text("".join(f"{hash_file(path)}  {name}\n" for name, path in named.items()))
     return paths
 
 
