@@ -2,7 +2,8 @@
 
 Datasette 0.65 breaks ties by the primary key on every page but the first. Rows that tie with the
 last one of the first page (papers of one day) are then lost or shown twice: of the sample's 436
-papers, paging by `_sort=published` showed 366. The first page's statement gets the same order here.
+papers, paging by `_sort=published` showed 366. The first page's statement gets the same order here,
+and those of later pages begin where the page does.
 It also fails to page by a column that is not shown: it catches sqlite3.Row's IndexError, where rows
 with labels raise KeyError.
 """
@@ -19,6 +20,8 @@ from datasette.utils import CustomRow, escape_sqlite, tilde_decode
 from datasette.utils.asgi import Request
 from datasette.views.table import TableView
 
+from dailypapers.publishing.paging import walk_from_last
+
 KEYS: ContextVar[str] = ContextVar("primary keys of the table being paged", default="")
 SORTED = re.compile(r"( order by (?:\w+|\[[^\[\]]+\])(?: desc)?)( limit \d+)$")
 
@@ -26,7 +29,8 @@ SORTED = re.compile(r"( order by (?:\w+|\[[^\[\]]+\])(?: desc)?)( limit \d+)$")
 @hookimpl
 def startup(datasette: Datasette) -> None:
     """Once a process, however many sites it serves."""
-    if not hasattr(TableView.data, "__wrapped__"):
+    if not getattr(TableView, "has_stable_paging", False):
+        TableView.has_stable_paging = True
         TableView.data = _remember_keys(TableView.data)
         Database.execute = _break_ties(Database.execute)
         CustomRow.__getitem__ = _miss_as_rows_do(CustomRow.__getitem__)
@@ -59,7 +63,7 @@ def _break_ties(execute: Any) -> Any:
     async def execute_in_order(database: Database, sql: str, *rest: Any, **options: Any) -> Any:
         keys = KEYS.get()
         if keys:
-            sql = SORTED.sub(rf"\1, {keys}\2", sql)
+            sql = walk_from_last(SORTED.sub(rf"\1, {keys}\2", sql))
         return await execute(database, sql, *rest, **options)
 
     return execute_in_order

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from datasette.app import Datasette
 
+from dailypapers.publishing.paging import walk_from_last
+
 
 async def page_through(site: Datasette, path: str) -> list[Any]:
     """The rows of all pages."""
@@ -46,3 +48,30 @@ async def test_the_column_of_the_order_may_be_hidden(site: Datasette, hidden: st
 async def test_unknown_databases_and_tables_are_not_found(site: Datasette) -> None:
     for path in ("/nowhere/papers.json", "/daily/nowhere.json"):
         assert (await site.client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("order", ["_sort=comments", "_sort_desc=comments", "_sort=published"])
+async def test_later_pages_are_walks_to_the_same_rows(site: Datasette, order: str) -> None:
+    page = (await site.client.get(f"/daily/papers.json?_size=50&{order}")).json()
+    later = await site.client.get(page["next_url"].removeprefix("http://localhost"))
+    query = later.json()["query"]
+    sql = walk_from_last(query["sql"])
+    assert " union all " in sql
+    db = site.get_database("daily")
+    asked = [await db.execute(one, query["params"]) for one in (sql, query["sql"])]
+    first, second = ([tuple(row) for row in rows] for rows in asked)
+    assert first == second
+    assert len(first) == 51
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id from papers order by published desc, id limit 51",
+        "select id from papers where published < :p0 order by published desc, id limit 51",
+        "select 1",
+        "select id from papers where (title = ' order by ') limit 1",
+    ],
+)
+def test_other_statements_stay_as_they_are(sql: str) -> None:
+    assert walk_from_last(sql) == sql
