@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import QueryInterrupted
+from datasette.database import Database, QueryInterrupted
 
 from dailypapers.publishing.charts import Axes, Row, read_axes, split_by_color
+
+_rows: WeakKeyDictionary[Database, dict[str, list[Row]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,18 @@ def extra_template_vars(datasette: Datasette) -> dict[str, Callable[[], Awaitabl
 
 
 async def read_rows(datasette: Datasette, query: dict[str, Any]) -> list[Row] | None:
-    """A page of charts must come even where one of them is too slow for a very large file."""
+    """A page of charts must come even where one of them is too slow for a very large file.
+
+    Of a file that cannot change, each chart is counted once.
+    """
+    db, sql = datasette.get_database("daily"), query["sql"]
+    known = _rows.setdefault(db, {})
+    if sql in known:
+        return known[sql]
     try:
-        results = await datasette.get_database("daily").execute(query["sql"])
+        rows = [dict(row) for row in await db.execute(sql)]
     except QueryInterrupted:
         return None
-    return [dict(row) for row in results]
+    if not db.is_mutable:
+        known[sql] = rows
+    return rows
