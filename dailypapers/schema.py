@@ -187,6 +187,12 @@ TABLES: Mapping[str, Table] = {
         references=(("listing", "listings", "id"),),
         indexes=(("listing",), ("severity",)),
     ),
+    "months": Table(
+        {"month": str, "papers": int},
+        key=("month",),
+        required=("papers",),
+        without_rowid=True,
+    ),
     "words": Table(
         {"word": str, "papers": int},
         key=("word",),
@@ -207,8 +213,11 @@ STORED_COUNTS = [
         select count(*) from paper_keywords where paper_keywords.keyword = keywords.id)""",
     """update authors set papers = (
         select count(distinct paper) from paper_authors where paper_authors.author = authors.id)""",
+    """insert into months select substr(published, 1, 7), count(*) from papers
+        where published is not null group by 1""",
 ]
-"""The exact `papers` of the lookup tables, so that browsing never counts a large join."""
+"""The exact `papers` of the lookup tables, so that browsing never counts a large join, and of the
+months, which the home page draws."""
 
 FULL_TEXT = """
 create virtual table papers_fts using fts5(
