@@ -181,7 +181,7 @@ def _list_and_count(connection: sqlite3.Connection, query: Query, sort: str, las
 
 
 def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, limit: int) -> list[Hit]:
-    filters = list(query.filters)
+    filters = Index(connection).quicken(query.filters)
     if query.excluded:
         expression = " OR ".join(query.excluded)
         sql = "papers.number not in (select rowid from papers_fts where papers_fts match ?)"

@@ -62,9 +62,10 @@ TABLES: Mapping[str, Table] = {
         unique=("number", "arxiv_id"),
         indexes=(
             ("published",),
-            ("year",),
+            # With the number, so that searching within one begins with the newest.
+            ("year", "number"),
             ("authors_count",),
-            ("organization",),
+            ("organization", "number"),
             ("comments",),
             ("upvotes",),
             ("title",),

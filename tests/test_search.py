@@ -263,6 +263,22 @@ def test_common_words_do_not_make_the_query_score_everything(
     assert "training" not in typed
 
 
+@pytest.mark.parametrize("typed", ["model tag:reasoning", "tag:reasoning", "model -tag:reasoning"])
+@pytest.mark.parametrize("sort", ["", "newest"])
+def test_frequent_tags_find_what_others_find(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, typed: str, sort: str
+) -> None:
+    asked: list[str] = []
+    found = []
+    for frequent in (10**9, 1):
+        monkeypatch.setattr("dailypapers.ranking.FREQUENT", frequent)
+        found.append(find_papers(db, Search(typed, sort=sort), {}))
+        db.set_trace_callback(asked.append)
+    db.set_trace_callback(None)
+    assert found[0] == found[1] != []
+    assert any("exists" in sql for sql in asked)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text() | st.text(alphabet='"-:*()^+ andortitle<>=0123456789éß漢🤗\0\n\\'))
 def test_any_text_is_a_query(typed: str) -> None:
