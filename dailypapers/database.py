@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from .columns import write_columns
 from .files import lock_folder, replace_file
 from .links import find_links
 from .listing import Severity
@@ -89,6 +90,7 @@ def write_database(
         with db.atomic():
             create_indexes(db)
             _store_counts(db)
+            write_columns(db.conn)
         index_text(db)
         db.analyze()
         db.execute("vacuum")

@@ -19,7 +19,7 @@ from .schema import TABLES, Table
 if TYPE_CHECKING:
     import pyarrow
 
-LEFT_OUT = frozenset({"words"})
+LEFT_OUT = frozenset({"paper_arrays", "words"})
 """Tables that serve the site alone."""
 
 CHECKSUMS = "SHA256SUMS"

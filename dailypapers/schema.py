@@ -194,6 +194,11 @@ TABLES: Mapping[str, Table] = {
         required=("papers",),
         without_rowid=True,
     ),
+    "paper_arrays": Table(
+        {"name": str, "array": bytes, "meanings": str},
+        key=("name",),
+        required=("array", "meanings"),
+    ),
     "words": Table(
         {"word": str, "papers": int},
         key=("word",),

@@ -1,6 +1,7 @@
 """For templates: `await load_facet(table, id)`, what the page of a tag, an organization, a number
 of authors, a listing, an author or a keyword shows; and `await tag_names()`."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from datasette.database import Database, QueryInterrupted
 
 from dailypapers.publishing import facets
 from dailypapers.publishing.facets import FACETS, FIRST_PAPERS, NEIGHBOURS, Row
+from dailypapers.publishing.list_loading import load_list
+from dailypapers.publishing.lists import Order, PaperList, find_condition
 
 WALK_MS = 50
 COUNT_MS = 200
@@ -54,12 +57,16 @@ async def load_page(datasette: Datasette, table: str, key: str) -> Row | None:
     if not rows:
         return None
     name, total = rows[0]["name"], rows[0]["papers"]
-    papers = await load_first_papers(db, table, key, total)
+    listed = await find_list(db, table, key)
+    if listed:
+        papers, months, neighbours = await read_list(db, listed, table, key)
+    else:
+        papers = list(await load_first_papers(db, table, key, total))
+        months = await ask_briefly(db, facets.count_months(table), {"id": key})
+        asked = {"id": key, "tag_limit": NEIGHBOURS}
+        neighbours = await ask_briefly(db, facets.find_neighbours(table), asked)
     shown = papers[:FIRST_PAPERS]
-    months = await ask_briefly(db, facets.count_months(table), {"id": key})
     course, undated = facets.split_course(months)
-    asked = {"id": key, "tag_limit": NEIGHBOURS}
-    neighbours = await ask_briefly(db, facets.find_neighbours(table), asked)
     paths = {name: datasette.urls.table("daily", name) for name in ("papers", "entries", table)}
     next_path = paths["entries" if table == "listings" else "papers"]
     next_pairs = facets.make_next_pairs(table, key, shown[-1]) if papers[FIRST_PAPERS:] else None
@@ -73,6 +80,29 @@ async def load_page(datasette: Datasette, table: str, key: str) -> Row | None:
         "undated": undated,
         "neighbours": facets.link_neighbours(table, key, neighbours, paths["papers"], paths[table]),
     }
+
+
+async def find_list(db: Database, table: str, key: str) -> PaperList | None:
+    """The row's papers, where arrays tell them; a listing's stand in an order of its own."""
+    condition = find_condition(table, key)
+    if table == "listings" or not condition:
+        return None
+    return await load_list(db, [condition], Order("published", descending=True))
+
+
+async def read_list(
+    db: Database, listed: PaperList, table: str, key: str
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """The first papers, the papers of each month, and the neighbours."""
+    numbers = json.dumps(await asyncio.to_thread(listed.list_first, FIRST_PAPERS + 1))
+    papers = [dict(row) for row in await db.execute(facets.LIST_CARDS, {"numbers": numbers})]
+    months = facets.sum_months(await asyncio.to_thread(listed.count_in_order, "published"))
+    if table == "authors_count":
+        return papers, months, await ask_briefly(db, facets.find_neighbours(table), {"id": key})
+    tags = await asyncio.to_thread(listed.count_tags, NEIGHBOURS + 1)
+    others = [tag for tag in tags if (table, tag[0]) != ("tags", key)][:NEIGHBOURS]
+    named = await db.execute(facets.NAME_TAGS, {"counted": json.dumps(others)})
+    return papers, months, [dict(row) for row in named]
 
 
 async def load_first_papers(db: Database, table: str, key: str, total: int) -> Sequence[Row]:

@@ -161,6 +161,14 @@ _LISTED = f"""
     order by entries.position limit :limit
 """  # noqa: S608
 
+LIST_CARDS = f"""
+    select {_CARD} from json_each(:numbers) as listed
+    cross join papers on papers.number = listed.value
+    left join organizations on organizations.id = papers.organization
+    order by papers.published desc, papers.id
+"""  # noqa: S608
+"""The papers whose numbers are in a JSON array, in the papers page's order."""
+
 
 def list_first_papers(table: str, papers: int) -> list[str]:
     """Ways to ask for the first `:limit` papers: where one takes too long, the next may not.
@@ -186,6 +194,15 @@ def count_months(table: str) -> str:
         select substr(published, 1, 7) as month, count(*) as papers from papers
         where {_match_at_once(FACETS[table])} group by month order by month
     """  # noqa: S608
+
+
+def sum_months(days: Iterable[tuple[str | None, int]]) -> list[Row]:
+    """The same of papers by day, where None comes first and the days upwards."""
+    months: dict[str | None, int] = {}
+    for day, papers in days:
+        month = day[:7] if day is not None else None
+        months[month] = months.get(month, 0) + papers
+    return [{"month": month, "papers": papers} for month, papers in months.items()]
 
 
 def split_course(months: Iterable[Row]) -> tuple[list[Row], int]:
@@ -237,6 +254,14 @@ STORED_TAGS = """
     order by papers desc, id limit :tag_limit
 """
 """The tags of all papers, which nobody needs to count."""
+
+NAME_TAGS = """
+    select tags.id, tags.name, json_extract(counted.value, '$[1]') as papers
+    from json_each(:counted) as counted
+    cross join tags on tags.id = json_extract(counted.value, '$[0]')
+    order by counted.key
+"""
+"""The tags of a JSON array of slugs and counts, in its order."""
 
 
 def make_next_pairs(table: str, key: str, last: Row) -> list[Pair]:
