@@ -3,25 +3,27 @@
 import sqlite3
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
 import click
 
-from dailypapers.captures import CaptureError, find_captures, load_capture, name_capture
+from dailypapers.captures import find_captures, name_capture
+from dailypapers.catalogue import Catalogue
 from dailypapers.command import is_watched, run_command, say, say_when_stopped, shorten_path
 from dailypapers.database import (
     WriteError,
+    explain_failure,
     forget_inspect_data,
     replace_database,
     write_database,
     write_inspect_data,
 )
-from dailypapers.listing import Listing, Problem, Severity
-from dailypapers.merge import Catalogue, merge_listings
 from dailypapers.parquet import find_parquet_folder, is_parquet_possible, write_parquet
-from dailypapers.readers import read_listing
-from dailypapers.tagging import VocabularyError, load_vocabulary
+from dailypapers.reading import read_files
+from dailypapers.tagging import Tagger, Vocabulary, VocabularyError, load_vocabulary
 
 PROJECT = Path(__file__).resolve().parent
 SHOWN_PROBLEMS = 20
@@ -57,11 +59,10 @@ def build(
     target = target or shorten_path(PROJECT / "db" / "daily.db")
     _check_target(target)
     paths = find_captures(listings or [shorten_path(PROJECT / "listings")])
-    catalogue = merge_listings(_read_all(paths, year))
-    _report_problems(catalogue, paths)
-    _report_listings(catalogue)
-    _check_catalogue(catalogue, target, strict)
-    _write(catalogue, target)
+    try:
+        _build(paths, target, year, strict)
+    except (WriteError, VocabularyError) as error:
+        raise click.ClickException(str(error)) from error
     if parquet:
         _write_parquet(target)
     say(f"Wrote {target} ({target.stat().st_size / 1e6:.1f} MB). {_tell_how_to_serve(target)}")
@@ -82,19 +83,26 @@ def _check_target(target: Path) -> None:
         raise click.ClickException(f"cannot write {target}: {error.strerror}") from error
 
 
-def _read_all(paths: list[Path], year: int | None) -> list[Listing]:
+def _build(paths: list[Path], target: Path, year: int | None, strict: bool) -> None:
+    vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
+    with _read_all(paths, target, year, Tagger(vocabulary)) as catalogue:
+        _report_problems(catalogue, paths)
+        _report_listings(catalogue)
+        _check_catalogue(catalogue, target, strict)
+        _write(catalogue, target, vocabulary)
+
+
+@contextmanager
+def _read_all(
+    paths: list[Path], target: Path, year: int | None, tagger: Tagger
+) -> Iterator[Catalogue]:
     hidden = not is_watched()
-    with click.progressbar(paths, label="Reading", file=sys.stderr, hidden=hidden) as bar:
-        return [_read(path, year) for path in bar]
-
-
-def _read(path: Path, year: int | None) -> Listing:
-    try:
-        content = load_capture(path)
-    except CaptureError as error:
-        problem = Problem(None, Severity.ERROR, f"not read: {error}")
-        return Listing(name_capture(path), None, problems=(problem,))
-    return read_listing(name_capture(path), content, year)
+    with explain_failure(target), read_files(paths, year, tagger, target.resolve().parent) as read:
+        with click.progressbar(
+            read, label="Reading", length=len(paths), file=sys.stderr, hidden=hidden
+        ) as bar:
+            catalogue = Catalogue(bar)
+        yield catalogue
 
 
 def _report_problems(catalogue: Catalogue, paths: list[Path]) -> None:
@@ -104,30 +112,32 @@ def _report_problems(catalogue: Catalogue, paths: list[Path]) -> None:
     for key, problem in catalogue.problems:
         shown[key] += problem.count
         if shown[key] <= SHOWN_PROBLEMS:
-            place = f"{folders[catalogue.listings[key].file]}:{problem.line or ''}".rstrip(":")
+            place = f"{folders[catalogue.listings[key].listing.file]}:{problem.line or ''}".rstrip(
+                ":"
+            )
             say(f"{place}: {problem.severity}: {problem.message}")
     for key, count in shown.items():
         if count > SHOWN_PROBLEMS:
-            say(f"{catalogue.listings[key].file}: … and {count - SHOWN_PROBLEMS:,} more problems")
+            file_name = catalogue.listings[key].listing.file
+            say(f"{file_name}: … and {count - SHOWN_PROBLEMS:,} more problems")
 
 
 def _report_listings(catalogue: Catalogue) -> None:
-    new = Counter(paper.sightings[0].listing_id for paper in catalogue.papers)
+    new = catalogue.new_papers
     problems: Counter[str] = Counter()
     for key, problem in catalogue.problems:
         problems[key] += problem.count
-    for key, listing in catalogue.listings.items():
-        entries = len(listing.entries)
+    for key, one in catalogue.listings.items():
         say(
-            f"{listing.file}: {_count(listing.cards, 'card')}, {_count(entries, 'entry')}, "
-            f"{_count(new[key], 'new paper')}, {entries - new[key]:,} repeated, "
+            f"{one.listing.file}: {_count(one.cards, 'card')}, {_count(one.entries, 'entry')}, "
+            f"{_count(new[key], 'new paper')}, {one.entries - new[key]:,} repeated, "
             f"{_count(problems[key], 'problem')}"
         )
     listings = catalogue.listings.values()
     papers = len(catalogue.papers)
     say(
         f"{_count(len(listings), 'file')}: {_count(sum(one.cards for one in listings), 'card')}, "
-        f"{_count(papers, 'paper')}, {sum(len(one.entries) for one in listings) - papers:,} "
+        f"{_count(papers, 'paper')}, {sum(one.entries for one in listings) - papers:,} "
         f"repeated, {_count(problems.total(), 'problem')}"
     )
 
@@ -140,7 +150,7 @@ def _count(number: int, noun: str) -> str:
 def _check_catalogue(catalogue: Catalogue, target: Path, strict: bool) -> None:
     """A build without a paper replaces nothing; with --strict, nor does one with a problem."""
     if not catalogue.papers:
-        if all(listing.sha256 is None for listing in catalogue.listings.values()):
+        if all(one.listing.sha256 is None for one in catalogue.listings.values()):
             raise click.UsageError("no listing to read; name saved pages or a folder of them")
         raise click.ClickException(f"no paper was read; {target} is left as it was")
     if strict and catalogue.problems:
@@ -150,21 +160,17 @@ def _check_catalogue(catalogue: Catalogue, target: Path, strict: bool) -> None:
         )
 
 
-def _write(catalogue: Catalogue, target: Path) -> None:
+def _write(catalogue: Catalogue, target: Path, vocabulary: Vocabulary) -> None:
     """Write the database and, for one in db/, what Datasette wants to know beforehand."""
     report = say if is_watched() else _be_silent
     inspect_file = PROJECT / "inspect-data.json"
     is_served = target.resolve().parent == PROJECT / "db"
-    try:
-        vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
-        with replace_database(target, say) as building:
-            write_database(building, catalogue, vocabulary, report)
-            if is_served:
-                forget_inspect_data(target, inspect_file)
+    with replace_database(target, say) as building:
+        write_database(building, catalogue, vocabulary, report)
         if is_served:
-            _write_inspect_data(target, inspect_file)
-    except (WriteError, VocabularyError) as error:
-        raise click.ClickException(str(error)) from error
+            forget_inspect_data(target, inspect_file)
+    if is_served:
+        _write_inspect_data(target, inspect_file)
 
 
 def _write_inspect_data(target: Path, inspect_file: Path) -> None:

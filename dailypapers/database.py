@@ -4,26 +4,40 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
+from .catalogue import Catalogue
 from .columns import write_columns
 from .files import lock_folder, replace_file
-from .links import find_links
 from .listing import Severity
-from .merge import Catalogue, Paper, give_ids
+from .merge import Paper, give_ids
+from .rows import Row
 from .schema import COUNT_WORDS, FULL_TEXT, STORED_COUNTS, TABLES
-from .tagging import SOURCE, EarnedTag, Vocabulary, tag_papers
+from .tagging import SOURCE, Tagger, Vocabulary
+from .workers import WorkerError, count_processors, work_beside
 
-Row = dict[str, Any]
 Report = Callable[[str], None]
 
 _HASH_SIZE = 256 * 1024 * 1024
 """Bytes FTS5 may hold before it writes: fewer, larger segments are built in half the time."""
+
+MANY = 2_000
+"""Papers from which on a second process pays."""
+
+BESIDE = (
+    "entries", "paper_tags", "links", "authors", "paper_authors", "keywords", "paper_keywords",
+)  # fmt: skip
+"""The tables that it writes."""
+
+_BATCH = 2_000
+"""Papers whose tags and links are written at a time."""
 
 
 class WriteError(Exception):
@@ -40,11 +54,20 @@ def replace_database(target: Path, notice: Report = lambda words: None) -> Itera
     `notice` is told of.
     """
     waiting = f"another build writes into {target.parent}/; waiting for its end"
+    with (
+        explain_failure(target),
+        replace_file(target, "building", lambda: notice(waiting)) as building,
+    ):
+        yield building
+        _check_database(building)
+
+
+@contextmanager
+def explain_failure(target: Path) -> Iterator[None]:
+    """What hinders the writing of `target`, or the work for it, as a WriteError of one line."""
     try:
-        with replace_file(target, "building", lambda: notice(waiting)) as building:
-            yield building
-            _check_database(building)
-    except (OSError, sqlite3.Error) as error:
+        yield
+    except (OSError, sqlite3.Error, WorkerError) as error:
         reason = getattr(error, "strerror", None) or error
         raise WriteError(f"cannot write {target}: {reason}") from error
 
@@ -67,35 +90,75 @@ def write_database(
 ) -> None:
     """Write all tables, then what needs them whole: counts, indexes, text index, statistics.
 
-    `report` is told each stage as it begins. Raises sqlite3.Error, as on a full disk.
+    Of many papers, another process writes half of the tables meanwhile, into a file beside it.
+    `report` is told each stage as it begins. Raises sqlite3.Error, as on a full disk, and
+    WorkerError.
     """
-    db = Database(path, recursive_triggers=False, execute_plugins=False)
-    try:
-        for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -65536"):
-            db.execute(f"pragma {pragma}")
+    tagger = Tagger(vocabulary)
+    beside = path.with_name(f"{path.name}-beside")
+    with _do_beside(beside, catalogue, tagger) as wait, closing(_open_unfinished(path)) as db:
         report("writing tables")
-        texts = [(paper.title, paper.abstract) for paper in catalogue.papers]
-        tags = tag_papers(vocabulary, texts)
-        earned = {paper.id: own for paper, own in zip(catalogue.papers, tags, strict=True)}
         with db.atomic():
             create_tables(db)
+            _save_papers(db, catalogue, tagger)
             _save_lookups(db, catalogue, vocabulary)
-            _save_papers(db, catalogue.papers, earned)
-            _save_names(db, catalogue.papers)
             _save_listings(db, catalogue)
         report("finding related papers")
         with db.atomic():
-            _save_related(db, catalogue.papers, earned)
+            _save_related(db)
         report("indexing")
         with db.atomic():
             create_indexes(db)
+        index_text(db)
+        wait()
+        _take_over(db, beside)
+        with db.atomic():
             _store_counts(db)
             write_columns(db.conn)
-        index_text(db)
         db.analyze()
-        db.execute("vacuum")
+
+
+def _open_unfinished(path: Path) -> Database:
+    """For a file that is nobody's yet, so that nothing needs to be undone."""
+    db = Database(path, recursive_triggers=False, execute_plugins=False)
+    for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -65536"):
+        db.execute(f"pragma {pragma}")
+    return db
+
+
+@contextmanager
+def _do_beside(beside: Path, catalogue: Catalogue, tagger: Tagger) -> Iterator[Callable[[], None]]:
+    """Begin to write the file beside; what the block is given waits until it is there."""
+    beside.unlink(missing_ok=True)  # a killed build's
+    work = partial(_write_beside, beside, catalogue, tagger)
+    try:
+        if len(catalogue.papers) < MANY or count_processors() == 1:
+            yield work
+        else:
+            with work_beside(work) as wait:
+                yield wait
     finally:
-        db.close()
+        beside.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, catalogue: Catalogue, tagger: Tagger) -> None:
+    with closing(_open_unfinished(path)) as db, db.atomic():
+        create_tables(db)
+        _save_entries(db, catalogue)
+        _save_tags_and_links(db, catalogue, tagger)
+        if catalogue.has_names:
+            _save_names(db, catalogue.papers)
+        create_indexes(db, BESIDE)
+
+
+def _take_over(db: Database, beside: Path) -> None:
+    """The tables of the file beside. SQLite copies the pages' rows as they are, indexes too, since
+    both tables have the same ones."""
+    db.execute("attach ? as beside", [str(beside)])
+    with db.atomic():
+        for table in BESIDE:
+            db.execute(f"insert into main.{table} select * from beside.{table}")  # noqa: S608
+    db.execute("detach beside")
 
 
 def create_tables(db: Database) -> None:
@@ -111,88 +174,94 @@ def create_tables(db: Database) -> None:
         db.execute(sql.rstrip("; \n") + (" WITHOUT ROWID" if table.without_rowid else ""))
 
 
-def _save(db: Database, table: str, rows: Iterator[Row]) -> None:
-    """One prepared statement for all rows: insert_all makes one for each sixty, at four times
-    the cost."""
-    columns = TABLES[table].columns
-    values = ", ".join(f":{column}" for column in columns)
-    db.conn.executemany(
-        f"insert into {table} ({', '.join(columns)}) values ({values})",  # noqa: S608
-        rows,
-    )
+def _save(db: Database, table: str, rows: Iterable[Row]) -> None:
+    """One prepared statement for all rows, of the table's columns in their order: insert_all makes
+    one for each sixty, at four times the cost."""
+    marks = ", ".join("?" * len(TABLES[table].columns))
+    db.conn.executemany(f"insert into {table} values ({marks})", rows)  # noqa: S608
+
+
+def _save_papers(db: Database, catalogue: Catalogue, tagger: Tagger) -> None:
+    papers = range(len(catalogue.papers))
+    _save(db, "papers", (catalogue.read_texts(paper, tagger).row for paper in papers))
 
 
 def _save_lookups(db: Database, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
     """The tables that papers point at; their counts are stored at the end."""
-    counts = sorted({p.authors_count for p in catalogue.papers if p.authors_count is not None})
-    _save(
-        db,
-        "authors_count",
-        ({"authors_count": n, "label": _label_authors(n), "papers": 0} for n in counts),
-    )
-    _save(
-        db,
-        "organizations",
-        ({"id": key, "name": name, "papers": 0} for key, name in catalogue.organizations.items()),
-    )
-    _save(
-        db,
-        "tags",
-        (
-            {"id": t.slug, "name": t.name, "category": t.group, "description": t.means, "papers": 0}
-            for t in vocabulary.tags
-        ),
-    )
+    stated = "select distinct authors_count from papers where authors_count is not null order by 1"
+    counts = [count for (count,) in db.execute(stated)]
+    _save(db, "authors_count", ((count, _label_authors(count), 0) for count in counts))
+    _save(db, "organizations", ((key, name, 0) for key, name in catalogue.organizations.items()))
+    _save(db, "tags", ((t.slug, t.name, t.group, t.means, 0) for t in vocabulary.tags))
 
 
 def _label_authors(count: int) -> str:
     return "1 author" if count == 1 else f"{count:,} authors"
 
 
-def _save_papers(
-    db: Database, papers: Sequence[Paper], earned: Mapping[str, Sequence[EarnedTag]]
-) -> None:
-    _save(db, "papers", (_make_paper_row(paper, earned[paper.id]) for paper in papers))
+def _save_listings(db: Database, catalogue: Catalogue) -> None:
     _save(
         db,
-        "paper_tags",
+        "listings",
         (
-            {"paper": key, "tag": tag.slug, "evidence": tag.evidence, "source": SOURCE}
-            for key, tags in earned.items()
-            for tag in sorted(tags, key=lambda tag: tag.slug)
+            (key, *_LISTING_FACTS(one.listing), one.entries)
+            for key, one in catalogue.listings.items()
         ),
     )
     _save(
         db,
-        "links",
+        "problems",
         (
-            {"paper": paper.id, "url": link.url, "kind": link.kind.value}
-            for paper in papers
-            for link in find_links(paper.abstract or "")
+            (number, key, one.line, Severity(one.severity).value, one.message, one.text, one.count)
+            for number, (key, one) in enumerate(catalogue.problems, 1)
         ),
     )
+
+
+_LISTING_FACTS = attrgetter(
+    *(name for name in TABLES["listings"].columns if name not in ("id", "entries"))
+)
+
+
+def _save_entries(db: Database, catalogue: Catalogue) -> None:
+    _save(db, "entries", map(catalogue.read_entry_row, range(len(catalogue.paper_of))))
+
+
+def _save_tags_and_links(db: Database, catalogue: Catalogue, tagger: Tagger) -> None:
+    """In the order of their keys, in which they stand, some papers at a time."""
+    ids = catalogue.paper_ids
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    for start in range(0, len(order), _BATCH):
+        texts = {
+            ids[paper]: catalogue.read_texts(paper, tagger)
+            for paper in order[start : start + _BATCH]
+        }
+        tags = ((key, *tag, SOURCE) for key, own in texts.items() for tag in own.tags)
+        _save(db, "paper_tags", tags)
+        links = ((key, *link) for key, own in texts.items() for link in own.links)
+        _save(db, "links", links)
 
 
 def _save_names(db: Database, papers: Sequence[Paper]) -> None:
     """Authors in order, and keywords with their case folded, where listings give them."""
     authors = give_ids(name for paper in papers for name in paper.authors)
+    keywords = give_ids(name.casefold() for paper in papers for name in paper.keywords)
     _save(db, "authors", _make_name_rows(authors))
+    _save(db, "keywords", _make_name_rows(keywords))
     _save(
         db,
         "paper_authors",
         (
-            {"paper": paper.id, "position": position, "author": authors[name]}
+            (paper.id, position, authors[name])
             for paper in papers
             for position, name in enumerate(paper.authors, 1)
         ),
     )
-    keywords = give_ids(name.casefold() for paper in papers for name in paper.keywords)
-    _save(db, "keywords", _make_name_rows(keywords))
     _save(
         db,
         "paper_keywords",
         (
-            {"paper": paper.id, "keyword": keywords[name]}
+            (paper.id, keywords[name])
             for paper in papers
             for name in sorted({keyword.casefold() for keyword in paper.keywords})
         ),
@@ -201,90 +270,41 @@ def _save_names(db: Database, papers: Sequence[Paper]) -> None:
 
 def _make_name_rows(ids: Mapping[str, str]) -> Iterator[Row]:
     for name, key in sorted(ids.items(), key=lambda item: item[1]):
-        yield {"id": key, "name": name, "papers": 0}
+        yield key, name, 0
 
 
-def _save_related(
-    db: Database, papers: Sequence[Paper], earned: Mapping[str, Sequence[EarnedTag]]
-) -> None:
+def _save_related(db: Database) -> None:
     from .related import find_related, join_text  # scikit-learn takes a second to import
 
-    texts = [join_text(paper.title, paper.abstract) for paper in papers]
-    tags = [[tag.slug for tag in earned[paper.id]] for paper in papers]
+    papers = "select {} from papers order by number"
+    texts = _Rows(db, papers.format("title, abstract"), join_text)
+    tags = _Rows(db, papers.format("tags"), json.loads)
+    ids = [key for (key,) in db.execute(papers.format("id"))]
     _save(
         db,
         "related_papers",
         (
-            {"paper": paper.id, "rank": rank, "related": papers[index].id, "score": score}
-            for paper, neighbours in zip(papers, find_related(texts, tags), strict=True)
+            (key, rank, ids[index], score)
+            for key, neighbours in zip(ids, find_related(texts, tags), strict=True)
             for rank, (index, score) in enumerate(neighbours, 1)
         ),
     )
 
 
-def _make_paper_row(paper: Paper, earned: Sequence[EarnedTag]) -> Row:
-    days = paper.listed_days
-    return {
-        "id": paper.id,
-        "number": paper.number,
-        "title": paper.title,
-        "abstract": paper.abstract,
-        "published": paper.published,
-        "year": int(paper.published[:4]) if paper.published else None,
-        "authors_count": paper.authors_count,
-        "organization": paper.organization,
-        "comments": paper.comments,
-        "upvotes": paper.upvotes,
-        "arxiv_id": paper.arxiv_id,
-        "url": paper.url,
-        "tags": json.dumps(sorted(tag.slug for tag in earned)),
-        "listed": len(paper.sightings),
-        "first_listed": days[0] if days else None,
-        "last_listed": days[-1] if days else None,
-    }
+class _Rows(Collection[Any]):
+    """What is made of each row of a query, which is asked again each time."""
 
+    def __init__(self, db: Database, sql: str, make: Callable[..., Any]) -> None:
+        self._db, self._sql, self._make = db, sql, make
 
-def _save_listings(db: Database, catalogue: Catalogue) -> None:
-    _save(
-        db,
-        "listings",
-        (
-            {
-                **{column: getattr(listing, column) for column in _LISTING_FACTS},
-                "id": key,
-                "entries": len(listing.entries),
-            }
-            for key, listing in catalogue.listings.items()
-        ),
-    )
-    _save(db, "entries", _make_entry_rows(catalogue.papers))
-    _save(db, "problems", _make_problem_rows(catalogue))
+    def __iter__(self) -> Iterator[Any]:
+        return (self._make(*row) for row in self._db.execute(self._sql))
 
+    def __len__(self) -> int:
+        return sum(1 for _ in self._db.execute(self._sql))
 
-_LISTING_FACTS = [name for name in TABLES["listings"].columns if name not in ("id", "entries")]
-_ENTRY_FACTS = [
-    name for name in TABLES["entries"].columns if name not in ("id", "listing", "paper")
-]
-
-
-def _make_entry_rows(papers: Sequence[Paper]) -> Iterator[Row]:
-    sightings = ((sighting, paper.id) for paper in papers for sighting in paper.sightings)
-    for sighting, paper_id in sorted(sightings, key=lambda pair: pair[0].number):
-        facts = {column: getattr(sighting.entry, column) for column in _ENTRY_FACTS}
-        yield {"id": sighting.number, "listing": sighting.listing_id, "paper": paper_id, **facts}
-
-
-def _make_problem_rows(catalogue: Catalogue) -> Iterator[Row]:
-    for number, (listing_id, problem) in enumerate(catalogue.problems, 1):
-        yield {
-            "id": number,
-            "listing": listing_id,
-            "line": problem.line,
-            "severity": Severity(problem.severity).value,
-            "message": problem.message,
-            "text": problem.text,
-            "count": problem.count,
-        }
+    def __contains__(self, one: object) -> bool:
+        return any(one == other for other in self)
 
 
 def _store_counts(db: Database) -> None:
@@ -293,9 +313,10 @@ def _store_counts(db: Database) -> None:
         db.execute(statement)
 
 
-def create_indexes(db: Database) -> None:
+def create_indexes(db: Database, names: Iterable[str] = TABLES) -> None:
     """What makes facets, sorts and look-ups quick, from the finished rows."""
-    for name, table in TABLES.items():
+    for name in names:
+        table = TABLES[name]
         for column in table.unique:
             db.table(name).create_index([column], unique=True)
         for columns in table.indexes:

@@ -8,9 +8,10 @@ no paper: a paper keeps the id that its first listing gave it.
 import hashlib
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from array import array
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -34,12 +35,15 @@ _CONTRADICTIONS = {
 
 @dataclass(frozen=True)
 class Sighting:
-    """One entry of one listing. `number` counts all entries in the listings' order, from 1."""
+    """One entry of one listing. `number` counts all entries in the listings' order, from 1;
+    `title` and `abstract` are readable."""
 
     number: int
     listing_id: str
     listed_on: str | None
     entry: Entry
+    title: str
+    abstract: str | None
 
 
 @dataclass(frozen=True)
@@ -71,126 +75,114 @@ class Paper:
         return sorted(sighting.listed_on for sighting in self.sightings if sighting.listed_on)
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """Everything read, merged: listings by their id in order, papers, organizations' names by
-    their slug, and all problems with the id of their listing."""
-
-    listings: dict[str, Listing]
-    papers: tuple[Paper, ...]
-    problems: tuple[tuple[str, Problem], ...]
-    organizations: dict[str, str]
-
-
-def merge_listings(listings: Iterable[Listing]) -> Catalogue:
-    """Merge what was read. Listings in any order give the same catalogue."""
-    named = name_listings(_empty_copies(sorted(listings, key=lambda listing: listing.order)))
-    sightings = list(_list_sightings(named))
-    papers = tuple(_make_papers(group_sightings(sightings)))
-    problems = [(key, problem) for key, one in named.items() for problem in one.problems]
-    problems += [found for paper in papers for found in _find_contradictions(paper)]
-    return Catalogue(named, papers, tuple(problems), _name_organizations(sightings))
-
-
-def _empty_copies(listings: Iterable[Listing]) -> Iterator[Listing]:
-    """A second copy of the same bytes counts no paper twice: it keeps only a problem."""
-    originals: dict[str | None, Listing] = {}
-    for listing in listings:
-        original = originals.setdefault(listing.sha256, listing)
-        if original is listing or not listing.entries:
-            yield listing
-        else:
-            message = f"the same bytes as {original.file}, so it was left out; delete one of them"
-            problem = Problem(None, Severity.WARNING, message)
-            yield replace(listing, entries=(), problems=(problem,))
-
-
-def name_listings(listings: Iterable[Listing]) -> dict[str, Listing]:
-    """The listings by id: the slug of the file's name, with a hash where two would share it."""
+def name_listings(listings: Iterable[Listing]) -> list[str]:
+    """Their ids: the slug of the file's name, with a hash where two would share it."""
     ordered = list(listings)
     slugs = [slugify(listing.file.rsplit(".", 1)[0]) or "listing" for listing in ordered]
     shared = Counter(slugs)
-    named: dict[str, Listing] = {}
+    taken: set[str] = set()
+    ids: list[str] = []
     for slug, listing in zip(slugs, ordered, strict=True):
         digest = hashlib.sha256(f"{listing.file}\n{listing.sha256}".encode()).hexdigest()
         key = slug if shared[slug] == 1 else f"{slug}-{digest[:8]}"
-        while key in named:  # the same name and the same bytes, from two folders
+        while key in taken:  # the same name and the same bytes, from two folders
             key += "-copy"
-        named[key] = listing
-    return named
-
-
-def _list_sightings(named: dict[str, Listing]) -> Iterator[Sighting]:
-    number = 0
-    for key, listing in named.items():
-        for entry in listing.entries:
-            number += 1
-            yield Sighting(number, key, listing.listed_on, entry)
+        taken.add(key)
+        ids.append(key)
+    return ids
 
 
 def fold_title(title: str) -> str:
     """What makes two titles the same: letters and digits, without case, LaTeX and the rest."""
-    text = unicodedata.normalize("NFKC", make_readable(title)).casefold()
+    return fold_readable(make_readable(title))
+
+
+def fold_readable(title: str) -> str:
+    """The same of a title that is readable already."""
+    text = unicodedata.normalize("NFKC", title).casefold()
     return _NEITHER_LETTER_NOR_DIGIT.sub("", text) or text
 
 
-def group_sightings(sightings: Iterable[Sighting]) -> list[list[Sighting]]:
-    """The sightings of each paper, by arXiv id first and then by title, oldest paper first.
+def make_title_key(title: str) -> bytes:
+    """16 bytes that are the same for readable titles that are."""
+    folded = fold_readable(title).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(folded, digest_size=16).digest()
+
+
+def read_sighting(entry: Entry) -> Sighting:
+    """An entry whose place among others is not known yet."""
+    abstract = make_readable(entry.abstract or "") or None
+    if abstract == entry.abstract:
+        abstract = entry.abstract  # kept once
+    return Sighting(0, "", None, entry, make_title_readable(entry.title), abstract)
+
+
+def group_entries(keys: Iterable[tuple[bytes, str]]) -> "array[int]":
+    """For each entry, given by its title's key and its arXiv id or "", the index of its paper;
+    papers count from 0, oldest first.
 
     Entries that state an arXiv id are grouped before those that do not, so that the latter
     find their paper under any of its titles. Two arXiv ids are two papers, whatever the title.
     """
-    by_arxiv: dict[str, list[Sighting]] = {}
-    by_title: dict[str, list[Sighting]] = {}
-    titled: list[tuple[str, Sighting]] = []
-    groups: list[list[Sighting]] = []
-    for sighting in sightings:
-        title, arxiv_id = fold_title(sighting.entry.title), sighting.entry.arxiv_id
-        if arxiv_id is None:
-            titled.append((title, sighting))
-            continue
-        if arxiv_id not in by_arxiv:
-            groups.append(by_arxiv.setdefault(arxiv_id, []))
-        by_arxiv[arxiv_id].append(sighting)
-        by_title.setdefault(title, by_arxiv[arxiv_id])
-    for title, sighting in titled:
-        if title not in by_title:
-            groups.append(by_title.setdefault(title, []))
-        by_title[title].append(sighting)
-    for group in groups:
-        group.sort(key=lambda sighting: sighting.number)
-    return sorted(groups, key=lambda group: group[0].number)
+    by_arxiv: dict[str, int] = {}
+    by_title: dict[bytes, int] = {}
+    titled: list[tuple[int, bytes]] = []
+    groups = array("I")
+    for index, (title, arxiv_id) in enumerate(keys):
+        if arxiv_id:
+            group = by_arxiv.setdefault(arxiv_id, len(by_arxiv))
+            by_title.setdefault(title, group)
+        else:
+            group = 0
+            titled.append((index, title))
+        groups.append(group)
+    count = len(by_arxiv)
+    for index, title in titled:
+        groups[index] = by_title.setdefault(title, count)
+        count += groups[index] == count
+    del by_arxiv, by_title, titled
+    return _number_by_first(groups, count)
 
 
-def _make_papers(groups: Iterable[Sequence[Sighting]]) -> Iterator[Paper]:
-    taken: set[str] = set()
-    for number, group in enumerate(groups, 1):
-        title = make_title_readable(group[0].entry.title)
-        arxiv_id = _newest(group, "arxiv_id")
-        paper_id = _choose_id(title, arxiv_id, taken)
-        taken.add(paper_id)
-        yield Paper(
-            id=paper_id,
-            number=number,
-            title=title,
-            abstract=_choose_abstract(group),
-            published=_choose_date(group),
-            authors_count=_newest(group, "authors_count"),
-            organization=_newest(group, "organization"),
-            comments=_newest(group, "comments"),
-            upvotes=_newest(group, "upvotes"),
-            arxiv_id=arxiv_id,
-            authors=_newest(group, "authors") or (),
-            keywords=_newest(group, "keywords") or (),
-            sightings=tuple(group),
-        )
+def _number_by_first(groups: "array[int]", count: int) -> "array[int]":
+    """The same groups, numbered as they first occur."""
+    numbers: list[int | None] = [None] * count
+    following = 0
+    for index, group in enumerate(groups):
+        number = numbers[group]
+        if number is None:
+            number = numbers[group] = following
+            following += 1
+        groups[index] = number
+    return groups
 
 
-def _choose_id(title: str, arxiv_id: str | None, taken: set[str]) -> str:
-    """The title's slug; a short hash of the paper's identity follows only on collision."""
-    slug = slugify(title, max_length=MAX_SLUG, word_boundary=True) or "paper"
-    if slug not in taken:
-        return slug
+def make_paper(number: int, paper_id: str, group: Sequence[Sighting]) -> Paper:
+    """What the sightings of one paper, oldest first, say together."""
+    return Paper(
+        id=paper_id,
+        number=number,
+        title=group[0].title,
+        abstract=_choose_abstract(group),
+        published=_choose_date(group),
+        authors_count=_newest(group, "authors_count"),
+        organization=_newest(group, "organization"),
+        comments=_newest(group, "comments"),
+        upvotes=_newest(group, "upvotes"),
+        arxiv_id=_newest(group, "arxiv_id"),
+        authors=_choose_names(group, "authors"),
+        keywords=_choose_names(group, "keywords"),
+        sightings=tuple(group),
+    )
+
+
+def make_slug(title: str) -> str:
+    """The id of a paper of this title, unless another has it already."""
+    return slugify(title, max_length=MAX_SLUG, word_boundary=True) or "paper"
+
+
+def tell_apart(slug: str, title: str, arxiv_id: str | None, taken: Container[str]) -> str:
+    """An id for a paper whose slug is taken: a short hash of the paper's identity follows."""
     digest = hashlib.sha256((arxiv_id or fold_title(title)).encode()).hexdigest()
     ids = (f"{slug}-{digest[:length]}" for length in range(6, len(digest) + 1))
     return next(candidate for candidate in ids if candidate not in taken)
@@ -215,11 +207,19 @@ def _newest(group: Sequence[Sighting], fact: str) -> Any:
     return next((value for value in stated if value not in (None, ())), None)
 
 
+def _choose_names(group: Sequence[Sighting], fact: str) -> tuple[str, ...]:
+    """The authors or the keywords of a paper."""
+    names: tuple[str, ...] = _newest(group, fact) or ()
+    return names
+
+
 def _choose_abstract(group: Sequence[Sighting]) -> str | None:
     """The API's own beats a page's, which may be marked or cut; then the longer one wins."""
-    entries = [sighting.entry for sighting in group if sighting.entry.abstract]
-    best = max(entries, key=lambda e: (e.is_summary, len(e.abstract or "")), default=None)
-    return make_readable(best.abstract or "") or None if best else None
+    stated = [sighting for sighting in group if sighting.entry.abstract]
+    best = max(
+        stated, key=lambda one: (one.entry.is_summary, len(one.entry.abstract or "")), default=None
+    )
+    return best.abstract if best else None
 
 
 def _choose_date(group: Sequence[Sighting]) -> str | None:
@@ -239,7 +239,7 @@ def _agree(fact: str, stated: Any, chosen: Any) -> bool:
     return bool(stated == chosen)
 
 
-def _find_contradictions(paper: Paper) -> Iterator[tuple[str, Problem]]:
+def find_contradictions(paper: Paper) -> Iterator[tuple[str, Problem]]:
     """One warning for each entry that states another fact than the paper ended up with."""
     for fact, name in _CONTRADICTIONS.items():
         chosen = getattr(paper, fact)
@@ -251,14 +251,3 @@ def _find_contradictions(paper: Paper) -> Iterator[tuple[str, Problem]]:
                     sighting.entry.line, Severity.WARNING, message, sighting.entry.title
                 )
                 yield sighting.listing_id, problem
-
-
-def _name_organizations(sightings: Iterable[Sighting]) -> dict[str, str]:
-    """The name of each organization, as the newest listing prints it."""
-    names: dict[str, str] = defaultdict(str)
-    for sighting in sightings:
-        if sighting.entry.organization:
-            names[sighting.entry.organization] = (
-                sighting.entry.organization_name or sighting.entry.organization
-            )
-    return dict(sorted(names.items()))

@@ -11,7 +11,7 @@ most telling words and tags find candidates, and the rest only helps to order th
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -54,8 +54,8 @@ def join_text(title: str, abstract: str | None) -> str:
 
 
 def find_related(
-    texts: Sequence[str],
-    tags: Sequence[Sequence[str]],
+    texts: Collection[str],
+    tags: Collection[Sequence[str]],
     count: int = 10,
     *,
     work: float = WORK,
@@ -77,7 +77,7 @@ def find_related(
             yield from related
 
 
-def _weigh(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> Rows:
+def _weigh(texts: Collection[str], tags: Collection[Sequence[str]]) -> Rows:
     """Rows of length 1 for papers with words and tags: words give 1 - TAG_SHARE of the square."""
     words = _weigh_words(texts) * np.float32((1 - TAG_SHARE) ** 0.5)
     features = csr_array(hstack([words, _weigh_tags(tags) * np.float32(TAG_SHARE**0.5)]))
@@ -85,7 +85,7 @@ def _weigh(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> Rows:
     return _keep_columns(features, _count_papers(features) > 1)
 
 
-def _weigh_words(texts: Sequence[str]) -> Rows:
+def _weigh_words(texts: Collection[str]) -> Rows:
     """TF-IDF of words and pairs, of length 1, or 0 for a text without words.
 
     Hashes instead of a vocabulary: millions of pairs as strings would fill the memory. With 31
@@ -107,7 +107,7 @@ def _weigh_words(texts: Sequence[str]) -> Rows:
     return csr_array(TfidfTransformer(sublinear_tf=True).fit_transform(counts))
 
 
-def _weigh_tags(tags: Sequence[Sequence[str]]) -> Rows:
+def _weigh_tags(tags: Collection[Sequence[str]]) -> Rows:
     """Tags, rarer ones heavier, of length 1, or 0 for a paper without tags."""
     names = {name: column for column, name in enumerate(sorted({t for own in tags for t in own}))}
     columns = [[names[name] for name in sorted(set(own))] for own in tags]

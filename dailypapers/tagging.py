@@ -3,12 +3,9 @@
 The rules are explained at the top of vocabulary.yml, for the people who edit them.
 """
 
-import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +14,6 @@ import yaml
 
 SOURCE = "vocabulary"
 """What paper_tags.source says of a tag that these rules gave."""
-
-MANY = 5_000
-"""Papers from which on a second process pays."""
 
 SHORT_TEXT = 100
 """Words; in a shorter abstract, every mention counts twice."""
@@ -220,43 +214,6 @@ class Tagger:
             for place, kind in kinds:
                 found[place].append(Mention(start, end, kind))
         return found
-
-
-def tag_papers(
-    vocabulary: Vocabulary, papers: Sequence[tuple[str, str | None]]
-) -> list[list[EarnedTag]]:
-    """The tags of many papers, given by title and abstract; of very many, by two processes."""
-    tagger = Tagger(vocabulary)
-    if len(papers) < MANY or "fork" not in multiprocessing.get_all_start_methods():
-        return [tagger.tag(*paper) for paper in papers]
-    half = len(papers) // 2
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    helper = multiprocessing.get_context("fork").Process(
-        target=_tag_and_send, args=(tagger, papers[half:], receiver, sender)
-    )
-    helper.start()
-    sender.close()
-    ours = [tagger.tag(*paper) for paper in papers[:half]]
-    try:
-        sent = receiver.recv()
-    except EOFError:  # it was killed
-        return ours + [tagger.tag(*paper) for paper in papers[half:]]
-    finally:
-        helper.join()
-    return ours + [[EarnedTag(*tag) for tag in tags] for tags in sent]
-
-
-def _tag_and_send(
-    tagger: Tagger,
-    papers: Sequence[tuple[str, str | None]],
-    receiver: Connection,
-    sender: Connection,
-) -> None:
-    """In the other process. Without the receiving end here, sending fails once nobody listens,
-    so that the process never outlives a killed build by long."""
-    receiver.close()
-    with suppress(BrokenPipeError):
-        sender.send([[(tag.slug, tag.evidence) for tag in tagger.tag(*paper)] for paper in papers])
 
 
 def spell_phrase(phrase: str, spellings: Sequence[tuple[str, str]]) -> set[str]:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dailypapers.catalogue import merge_listings
 from dailypapers.listing import Listing, Severity
-from dailypapers.merge import give_ids, merge_listings
+from dailypapers.merge import give_ids
 from dailypapers.readers import read_listing
 
 from .pages import abstract, card, cards_page

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from dailypapers.catalogue import merge_listings
 from dailypapers.listing import Entry, Listing
-from dailypapers.merge import merge_listings
 from dailypapers.readers import read_listing
 
 from .conftest import PROJECT

@@ -1,4 +1,3 @@
-import os
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from dailypapers.tagging import (
     VocabularyError,
     fold_words,
     load_vocabulary,
-    tag_papers,
 )
 
 from .conftest import PROJECT
@@ -98,24 +96,6 @@ def test_spellings_of_one_word_are_one() -> None:
         assert tag(spelling, LONG, words=("pre-train*",)) == as_written
         assert tag(spelling, LONG, words=("pretraining",)) == as_written
     assert tag("Presume training", LONG, words=("pretrain*",)) is None
-
-
-@pytest.mark.parametrize("many", [10, 10_000])
-def test_two_processes_find_what_one_does(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
-    papers = [(f"Distillation of model {n}", "LoRA " * n + LONG) for n in range(101)]
-    monkeypatch.setattr("dailypapers.tagging.MANY", many)
-    tagger = Tagger(vocabulary)
-    assert tag_papers(vocabulary, papers) == [tagger.tag(*paper) for paper in papers]
-
-
-def test_a_killed_second_process_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
-    papers: list[tuple[str, str | None]] = [(f"Distillation {n}", None) for n in range(20)]
-    monkeypatch.setattr("dailypapers.tagging.MANY", 10)
-    monkeypatch.setattr("dailypapers.tagging._tag_and_send", lambda *_: os._exit(9))
-    tagger = Tagger(vocabulary)
-    assert tag_papers(vocabulary, papers) == [tagger.tag(*paper) for paper in papers]
 
 
 def test_tags_without_rules_and_empty_texts() -> None:
