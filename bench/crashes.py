@@ -377,7 +377,8 @@ def main() -> None:
     print_counts(f"{killed.total()} builds killed (seed {options.seed})", killed)
     asked = visits.answers.total()
     print(f"{asked:,} answers of the running site meanwhile, {len(visits.wrong):,} wrong or failed")
-    print("\n".join(visits.wrong[:20]))
+    for answer in visits.wrong[:20]:
+        print(f"  {answer}")
     print_counts(
         f"{limited.total()} builds on disks that were full or read-only (as root)", limited
     )
