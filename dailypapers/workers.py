@@ -137,12 +137,19 @@ def _start_all(
 
 @contextmanager
 def _hold_interrupts() -> Iterator[None]:
-    """Ctrl-C waits: in the midst of a fork, Python would drop it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C waits: in the midst of a fork, Python would drop it. A mask would not do, as numpy has
+    threads that could be asked instead."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[object] = []
+    before = signal.signal(signal.SIGINT, lambda *caught: held.append(caught))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _live(
