@@ -34,8 +34,8 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
 
 
 def has_encoded_key(path: bytes) -> bool:
-    """Whether the path is of a row, as /daily/tags/%C3%A9. A pattern for that takes seconds where
-    a visitor sends sixty thousand characters of "/a%"."""
+    """Whether the path is of a row, as /daily/tags/%C3%A9. A pattern took sixteen seconds to tell
+    that sixty thousand percent signs are none."""
     above, _, key = path.rpartition(b"/")
     root, *names = above.split(b"/")
     return b"%" in key and not root and len(names) >= 2 and all(names)
