@@ -66,7 +66,8 @@ TABLES: Mapping[str, Table] = {
             ("year", "number"),
             ("authors_count",),
             ("organization", "number"),
-            ("comments",),
+            # The whole order of the most discussed: thousands may have as many comments.
+            ("comments", "upvotes", "published"),
             ("upvotes",),
             ("title",),
             ("listed",),
