@@ -18,11 +18,11 @@ from types import ModuleType
 from urllib.parse import urlsplit
 
 from dailypapers.captures import CaptureError, decode_capture
+from dailypapers.catalogue import merge_listings
 from dailypapers.database import write_database
 from dailypapers.dates import find_capture_date, parse_printed_date
 from dailypapers.links import MAX_URL, find_links
 from dailypapers.listing import Listing, Problem, Severity
-from dailypapers.merge import merge_listings
 from dailypapers.publishing import citations, feeds, search_words
 from dailypapers.ranking import load_synonyms
 from dailypapers.readable import make_readable

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailypapers import listing as listings
+from dailypapers.catalogue import merge_listings
 from dailypapers.links import find_links
 from dailypapers.listing import Listing, Problem, Severity, bound_problems
-from dailypapers.merge import merge_listings
 from dailypapers.publishing.static_files import choose_lifetime
 from dailypapers.readable import make_readable, make_title_readable
 from dailypapers.readers import page, read_listing
