@@ -36,8 +36,10 @@ bench: .venv/.installed
 # What takes too long for `make test`: each line prints its figures, and fails where anything is lost.
 CONNECTIONS ?= 50
 soak: SECONDS ?= 600
-soak: .venv/.installed
+soak: db
 	.venv/bin/python bench/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
+	.venv/bin/python bench/crashes.py --kills 50
+	.venv/bin/python bench/crawl.py
 
 # The README's pictures, taken by Chromium of the site as it is.
 screenshots: db .venv/.installed-dev

@@ -1,10 +1,10 @@
 """Follow every link from the home page of a site, and say what is wrong with any answer.
 
-    .venv/bin/python bench/crawl.py http://127.0.0.1:8001 [--most 20000] [--each 100]
+    .venv/bin/python bench/crawl.py [http://127.0.0.1:8001] [--most 20000] [--each 100]
 
-Wrong is: an error, a redirect that leads nowhere, a header that is missing, something that pages
-load from elsewhere or by http. Of addresses that differ in their values only, `--each` are read.
-Exits with 1 where anything is wrong.
+Without a site, db/daily.db is served for the purpose. Wrong is: an error, a redirect that leads
+nowhere, a header that is missing, something that pages load from elsewhere or by http. Of addresses
+that differ in their values only, `--each` are read. Exits with 1 where anything is wrong.
 """
 
 import argparse
@@ -13,7 +13,9 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -106,14 +108,29 @@ def name_kind(address: str) -> str:
     return _ROW.sub(r"\1/", path) + "?" + _VALUE.sub("", query)
 
 
+@contextmanager
+def find_site(named: str | None) -> Iterator[str]:
+    """The address of the site that is named, or of one that is started."""
+    if named:
+        yield named
+        return
+    from serving import run_server, serve_site  # beside this file
+
+    with run_server(serve_site(Path(__file__).parents[1])) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("site")
+    parser.add_argument("site", nargs="?")
     parser.add_argument("--most", type=int, default=20_000)
     parser.add_argument("--each", type=int, default=100)
     options = parser.parse_args()
     start = time.perf_counter()
-    with httpx.Client(base_url=options.site, timeout=30) as client:
+    with (
+        find_site(options.site) as site,
+        httpx.Client(base_url=site, timeout=30) as client,
+    ):
         statuses, wrong = crawl(client, options.most, options.each)
     seconds = time.perf_counter() - start
     print(f"{statuses.total():,} addresses in {seconds:.0f} s: {dict(statuses)}")
