@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,14 @@ NOT_COPIED = (
     ".*", "__pycache__", "bench", "build", "db", "docs", "inspect-data.json", "listings", "tests",
 )  # fmt: skip
 _WITHOUT_RELATED = """
-import dailypapers.related
-dailypapers.related.find_related = lambda texts, tags: iter([[]] * len(texts))
 import runpy
+import sys
+from types import SimpleNamespace
+
+# In place of the module, as importing that alone takes 150 MB.
+sys.modules["dailypapers.related"] = SimpleNamespace(
+    find_related=lambda texts, tags: iter([[]] * len(texts)), join_text=lambda *texts: ""
+)
 runpy.run_path("build.py", run_name="__main__")
 """
 _STAGE = re.compile(r"[a-z][a-z -]{3,40}(?=…?$)")
@@ -136,12 +142,23 @@ def _find_stage(line: bytes) -> str | None:
 def measure_memory(pid: int) -> float:
     """MB: the most that the process held, or that it and its children hold now without counting
     shared pages twice, whichever is more. 0 where there is no /proc."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        shares = [_read_kilobytes(f"/proc/{one}/smaps_rollup", "Pss") for one in [pid, *children]]
-        return max(_read_kilobytes(f"/proc/{pid}/status", "VmHWM"), sum(shares)) / 1024
-    except OSError:
-        return 0.0
+    with suppress(OSError):
+        held = _read_kilobytes(f"/proc/{pid}/status", "VmHWM")
+        return max(held, _sum_kilobytes(pid, "Pss")) / 1024
+    return 0.0
+
+
+def measure_own_memory(pid: int) -> float:
+    """MB that a process and its children hold now, but for files that they map. 0 where there is
+    no /proc."""
+    with suppress(OSError):
+        return _sum_kilobytes(pid, "Pss_Anon") / 1024
+    return 0.0
+
+
+def _sum_kilobytes(pid: int, name: str) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(_read_kilobytes(f"/proc/{one}/smaps_rollup", name) for one in [pid, *children])
 
 
 def measure_processor(pid: int) -> float:

@@ -161,6 +161,7 @@ def _live(
 ) -> None:
     """In the worker. Ctrl-C reaches all processes of a terminal; the first of them decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of the parent's is cleaned up here
     os.close(alive)
     for one in foreign:
         one.close()

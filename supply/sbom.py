@@ -29,6 +29,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pip_requirements_parser import RequirementsFile
 
+from dailypapers import __version__
+
 PROJECT = Path(__file__).resolve().parent.parent
 LOCK = PROJECT / "requirements.txt"
 LICENCES = yaml.safe_load((PROJECT / "supply" / "licences.yml").read_text("utf-8"))
@@ -124,7 +126,7 @@ def _describe_project() -> Component:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
     return Component(
         name=project["name"],
-        version=project["version"],
+        version=__version__,
         description=project["description"],
         type=ComponentType.APPLICATION,
         bom_ref=project["name"],

@@ -29,12 +29,12 @@ ENDLESS = {
     "json_patch": f"{NUMBERS}, o as (select json_group_object('k' || i, i) as j from"
     " (select i from n limit 100000)) select length(json_patch(a.j, b.j)) from o a, o b",
     "json_each": "select count(*) from json_each('[' || replace(hex(zeroblob(1000000)), '0', '1,')"
-    " || '1]') a, json_each('[1,2,3,4,5,6,7,8,9]') b",
+    " || '1]') a, json_each('[1,2,3,4,5,6,7,8,9]') b, papers",
     "json_tree": "select max(a.fullkey) from json_tree(replace(hex(zeroblob(400)), '0', '[')"
     " || replace(hex(zeroblob(400)), '0', ']')) a, json_each('[1,2,3]') b, papers, papers c",
     "fts terms": f"{NUMBERS} select count(*) from papers_fts where papers_fts match (select"
     " group_concat(char(97 + i % 26, 97 + i / 26 % 26) || '*', ' OR ')"
-    " from (select i from n limit 60000))",
+    " from (select i from n limit 400000))",
     "doubling selects": f"{DOUBLED} select count(*) from a39",
     "search in rows": f"{NUMBERS} select max(search_papers('model ' || i, '', '', '', '', 1))"
     " from n",

@@ -190,7 +190,7 @@ async def test_an_unknown_value_finds_nothing(site: Datasette, parameter: str, v
 
 
 async def test_very_many_values_are_bounded(site: Datasette) -> None:
-    values = [("_tag", "reasoning")] * 50 + [("_tag", f"t{n}") for n in range(500)]
+    values = [("_tag", "reasoning")] * 50 + [("_tag", f"t{n}") for n in range(40)]
     page = await fetch_json(site, f"/daily/papers.json?_size=1&{urlencode(values)}")
     assert page["query"]["sql"].count("paper_tags") == facets.MAX_VALUES
 

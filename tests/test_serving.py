@@ -51,8 +51,8 @@ SLOW = """
 LONG_ROWS = 20_000
 LONG = f"""
     with recursive n(i) as (select 1 union all select i + 1 from n limit {LONG_ROWS})
-    insert into problems (listing, severity, message, text)
-    select listings.id, 'warning', i, hex(zeroblob(250))
+    insert into problems (listing, severity, message, text, count)
+    select listings.id, 'warning', i, hex(zeroblob(250)), 1
     from n join listings on listings.id = (select min(id) from listings)
 """
 """10 MB as CSV, which no connection holds on its way."""

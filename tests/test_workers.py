@@ -139,7 +139,7 @@ def is_there(pid: int) -> bool:
 
 @linux
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_worker_outlives_a_killed_build(tmp_path: Path, number: int) -> None:
+def test_no_worker_outlives_a_killed_build(tmp_path: Path, number: signal.Signals) -> None:
     write_pages(tmp_path / "saved")
     (tmp_path / "papers.db").write_bytes(b"")
     with start_build(tmp_path) as process:
@@ -147,7 +147,8 @@ def test_no_worker_outlives_a_killed_build(tmp_path: Path, number: int) -> None:
         workers = list_children(process.pid)
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
-    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    ends = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
+    assert process.returncode == ends[number]
     assert "Traceback" not in said
     wait_for(lambda: not any(map(is_there, workers)))
     assert {path.name for path in tmp_path.iterdir()} == {"saved", "papers.db"}
