@@ -35,6 +35,7 @@ PATIENCE = 2
 """Seconds that a statement waits for its turn."""
 
 visits: ContextVar[Visit | None] = ContextVar("the visitor's part of a request", default=None)
+is_theirs: ContextVar[bool] = ContextVar("whether a statement came from the visitor", default=False)
 turns: WeakKeyDictionary[Datasette, asyncio.Semaphore] = WeakKeyDictionary()
 
 
@@ -48,10 +49,19 @@ def prepare_connection(conn: sqlite3.Connection) -> None:
 @hookimpl(tryfirst=True)  # innermost: other plugins change statements before they are run
 def startup(datasette: Datasette) -> None:
     """Once a process, however many sites it serves."""
-    if not hasattr(Database, "execute_here"):
-        Database.execute_here = Database.execute
+    if not hasattr(Database, "runs_theirs_apart"):
+        Database.runs_theirs_apart = True
         Database.execute = _run_theirs_apart(Database.execute)
     find_stem(datasette.plugins_dir).start()
+
+
+@hookimpl(specname="startup", trylast=True)
+def startup_last(datasette: Datasette) -> None:
+    """Outermost: what other plugins make of a visitor's statement is the visitor's, too, though the
+    words may have changed."""
+    if not hasattr(Database, "notes_theirs"):
+        Database.notes_theirs = True
+        Database.execute = _note_theirs(Database.execute)
 
 
 @cache
@@ -81,6 +91,19 @@ def asgi_wrapper(datasette: Datasette) -> Callable[[App], App]:
     return wrap
 
 
+def _note_theirs(execute: Any) -> Any:
+    @wraps(execute)
+    async def execute_noted(database: Database, sql: str, *rest: Any, **options: Any) -> Any:
+        visit = visits.get()
+        token = is_theirs.set(bool(visit and visit.wrote(sql)))
+        try:
+            return await execute(database, sql, *rest, **options)
+        finally:
+            is_theirs.reset(token)
+
+    return execute_noted
+
+
 def _run_theirs_apart(execute: Any) -> Any:
     @wraps(execute)
     async def execute_apart(
@@ -88,7 +111,7 @@ def _run_theirs_apart(execute: Any) -> Any:
     ) -> Any:
         visit = visits.get()
         is_plain = type(params) in (dict, list, tuple, type(None))  # not MagicParameters
-        if visit and is_plain and visit.wrote(sql) and is_at_its_path(database):
+        if visit and is_plain and is_theirs.get() and is_at_its_path(database):
             statement = make_statement(database, visit, sql, params or (), *rest, **options)
             return await run_apart(database.ds, statement, visit)
         return await execute(database, sql, params, *rest, **options)

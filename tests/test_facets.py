@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from datasette import Request
 from datasette.app import Datasette
+from datasette.database import Database as SiteDatabase
 from datasette.filters import Filters
 from datasette.plugins import pm
 from hypothesis import given
@@ -534,3 +535,47 @@ async def test_tags_have_names(site: Datasette, made_site: Datasette) -> None:
     assert names["distillation"] == "Knowledge distillation"
     assert await call_function(site, "tag_names") is names
     assert (await call_function(made_site, "tag_names"))["x1"] == "tags <1>"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "referring", "column"),
+    [
+        ("authors_count", "authors_count", "papers", "authors_count"),
+        ("organizations", "id", "papers", "organization"),
+        ("tags", "id", "paper_tags", "tag"),
+    ],
+)
+async def test_stored_counts_are_the_numbers_of_rows(
+    site: Datasette, table: str, key: str, referring: str, column: str
+) -> None:
+    db = site.get_database("daily")
+    for row in await db.execute(f"select {key}, papers from {table} limit 50"):
+        page = await fetch_json(site, f"/daily/{table}/{row[0]}.json?_extras=foreign_key_tables")
+        told = {one["other_table"]: one["count"] for one in page["foreign_key_tables"]}
+        counted = await db.execute(
+            f"select count(*) from {referring} where {column} = :key", {"key": row[0]}
+        )
+        assert told[referring] == counted.rows[0][0], row[0]
+
+
+async def test_datasette_asks_for_counts_as_we_know_it(
+    site: Datasette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its slow statement would be back unnoticed."""
+    asked: list[str] = []
+    execute = SiteDatabase.execute_fn
+
+    async def note(db: SiteDatabase, run: Any) -> Any:
+        def watch(connection: Any) -> Any:
+            connection.set_trace_callback(asked.append)
+            try:
+                return run(connection)
+            finally:
+                connection.set_trace_callback(None)
+
+        return await execute(db, watch)
+
+    monkeypatch.setattr(SiteDatabase, "execute_fn", note)
+    await site.client.get("/daily/tags/reasoning")
+    assert any("select papers from tags where id" in sql for sql in asked)
+    assert not any("count(*) from paper_tags where tag=" in sql for sql in asked)

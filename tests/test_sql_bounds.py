@@ -198,7 +198,8 @@ def test_processes_that_died_are_replaced(watched: Watched) -> None:
     [stem] = list_children(watched.server.pid)
     os.kill(stem, signal.SIGKILL)
     wait_until_gone(stem)
-    assert watched.client.get(ask("select 7 as n")).json()["rows"] == [[7]]
+    answer = watched.client.get(ask("select 7 as n"))
+    assert answer.json()["rows"] == [[7]], answer.text
 
 
 def wait_until_gone(process: int) -> None:
@@ -243,3 +244,22 @@ async def test_tables_with_a_condition_give_rows(site: Datasette, address: str) 
     answer = await site.client.get(f"/daily/{address}")
     assert answer.status_code == 200
     assert len(answer.text) > 500
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/daily.json?sql=select (select count(*) from papers where organization=:id), {}&id=1",
+        "/daily/papers.json?year=2024&_sort_desc=published&_where=published < :p0 and {} < :p0"
+        " or (published = :p0 and (id > :p0))",
+    ],
+    ids=["counts", "pages"],
+)
+async def test_what_plugins_make_of_a_statement_is_still_the_visitors(
+    site: Datasette, path: str
+) -> None:
+    """Only a visitor's process refuses texts of 20 MB."""
+    small = await site.client.get(path.format("length(zeroblob(2))"))
+    large = await site.client.get(path.format("length(zeroblob(20000000))"))
+    assert (small.status_code, large.status_code) == (200, 400)
+    assert "too big" in large.text
