@@ -229,7 +229,16 @@ def test_a_build_killed_at_any_stage_harms_nothing(
     if stage in SITE_STAGES:
         check_a_new_site(place)
     place.build_the_next(good)
-    assert visits.answers["200"] > asked
+    wait_for_an_answer(visits, asked)
+
+
+def wait_for_an_answer(visits: Any, asked: int) -> None:
+    """The site goes on answering. At the first stage it may only just have started."""
+    for _ in range(300):
+        if visits.answers["200"] > asked:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the site gave no answer for 30 seconds")
 
 
 def check_a_new_site(place: Place) -> None:
