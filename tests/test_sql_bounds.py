@@ -1,6 +1,7 @@
 """Hostile SQL harms nobody: it ends in time and in a clean answer, in little memory, and the pages
 of others come meanwhile."""
 
+import asyncio
 import http.client
 import os
 import signal
@@ -20,6 +21,9 @@ import httpx
 import pytest
 import yaml
 from datasette.app import Datasette
+
+from dailypapers.publishing.bounded_sql import Statement
+from dailypapers.publishing.sql_processes import Stem
 
 from .conftest import PROJECT, _wait_until_up
 from .hostile import ADDRESSES, ENDLESS, HARMLESS, REFUSED
@@ -194,12 +198,25 @@ def test_others_were_served_meanwhile(watched: Watched) -> None:
     assert watched.most_memory < 500_000_000
 
 
-def test_processes_that_died_are_replaced(watched: Watched) -> None:
+@pytest.mark.parametrize("is_waited_for", [True, False], ids=["gone", "just-dying"])
+def test_processes_that_died_are_replaced(watched: Watched, is_waited_for: bool) -> None:
+    """Also for a statement that had been sent to one which then died before it began."""
     [stem] = list_children(watched.server.pid)
-    os.kill(stem, signal.SIGKILL)
-    wait_until_gone(stem)
-    answer = watched.client.get(ask("select 7 as n"))
+    os.kill(stem, signal.SIGSTOP)
+    with ThreadPoolExecutor() as visitors:
+        if is_waited_for:
+            kill_and_wait(stem)
+        asked = visitors.submit(watched.client.get, ask("select 7 as n"))
+        if not is_waited_for:
+            time.sleep(0.5)  # until it was sent
+            kill_and_wait(stem)
+        answer = asked.result()
     assert answer.json()["rows"] == [[7]], answer.text
+
+
+def kill_and_wait(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    wait_until_gone(process)
 
 
 def wait_until_gone(process: int) -> None:
@@ -208,6 +225,26 @@ def wait_until_gone(process: int) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("it runs on")
+
+
+def test_a_statement_that_ends_its_process_is_not_run_again(sample: Path, tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    plugin = tmp_path / "ends.py"
+    plugin.write_text(f"""
+import os
+from datasette import hookimpl
+
+@hookimpl
+def prepare_connection(conn):
+    os.write(os.open({str(began)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT), b"begun ")
+    os._exit(1)
+""")
+    statement = Statement(
+        uri=f"file:{sample}?immutable=1", database="daily", sql="select 1", parameters=(),
+        limit_ms=1000, max_rows=10, max_cells=10, max_bytes=10, truncate=False,
+    )  # fmt: skip
+    assert asyncio.run(Stem([plugin]).run(statement)) is None
+    assert began.read_text() == "begun "
 
 
 def test_nothing_stays_when_the_site_ends(sample: Path) -> None:

@@ -30,6 +30,10 @@ GRACE = 20
 """Seconds beyond its own limit after which nobody waits for an answer: on a busy machine, a new
 stem may take so long to load. Processes know their limit themselves."""
 
+BEGUN = b"."
+"""What a process says before it runs anything: a statement that ended its process is not tried a
+second time."""
+
 
 class Stem:
     """The process that forks, started when it is needed first, and again should it ever die.
@@ -67,17 +71,27 @@ class Stem:
 
     async def run(self, statement: Statement) -> Answer | None:
         """The answer; None where there was none in time."""
+        sent = await self._send(statement)
+        if sent == b"":  # the stem died before it forked, so that nothing was run
+            self._control = None
+            sent = await self._send(statement)
+        answer = sent.removeprefix(BEGUN) if sent else None
+        return pickle.loads(answer) if answer else None
+
+    async def _send(self, statement: Statement) -> bytes | None:
+        """What a process says of a statement: BEGUN, and its answer. None when time was over."""
         reader, writer = await asyncio.open_unix_connection(sock=self._fork())
         try:
             async with asyncio.timeout(statement.limit_ms / 1000 + GRACE):
                 writer.write(pickle.dumps(statement))
                 writer.write_eof()
-                answer = await reader.read()
-        except (TimeoutError, OSError):
+                return await reader.read()
+        except TimeoutError:
             return None
+        except OSError:
+            return b""
         finally:
             writer.close()
-        return pickle.loads(answer) if answer else None
 
 
 def main(control: socket.socket, plugins: list[str]) -> None:
@@ -101,6 +115,7 @@ def answer_one(visitor: socket.socket) -> None:
     try:
         with visitor.makefile("rb") as file:
             statement: Statement = pickle.load(file)
+        visitor.sendall(BEGUN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process, whatever it does
         signal.setitimer(signal.ITIMER_REAL, statement.limit_ms / 1000)
         bound_process()
