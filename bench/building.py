@@ -143,7 +143,7 @@ def measure_memory(pid: int) -> float:
     """MB: the most that the process held, or that it and its children hold now without counting
     shared pages twice, whichever is more. 0 where there is no /proc."""
     with suppress(OSError):
-        held = _read_kilobytes(f"/proc/{pid}/status", "VmHWM")
+        held = read_kilobytes(f"/proc/{pid}/status", "VmHWM")
         return max(held, _sum_kilobytes(pid, "Pss")) / 1024
     return 0.0
 
@@ -158,7 +158,7 @@ def measure_own_memory(pid: int) -> float:
 
 def _sum_kilobytes(pid: int, name: str) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(_read_kilobytes(f"/proc/{one}/smaps_rollup", name) for one in [pid, *children])
+    return sum(read_kilobytes(f"/proc/{one}/smaps_rollup", name) for one in [pid, *children])
 
 
 def measure_processor(pid: int) -> float:
@@ -170,7 +170,8 @@ def measure_processor(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICKS
 
 
-def _read_kilobytes(path: str, name: str) -> int:
+def read_kilobytes(path: str, name: str) -> int:
+    """A figure of a file of /proc; 0 where it has none of this name. Raises OSError."""
     match = re.search(rf"^{name}:\s+(\d+) kB", Path(path).read_text(), re.MULTILINE)
     return int(match[1]) if match else 0
 

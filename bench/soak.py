@@ -16,13 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import click
-from building import build_database, copy_project
+from building import build_database, copy_project, read_kilobytes
 from listing_pages import write_listings
 from serving import Command, serve_site
 from visitors import ALL_ROWS, HOST, Record, Visitor, connect, read_places
@@ -146,22 +146,29 @@ async def watch(pid: int, seconds: float, *jobs: object) -> list[Held]:
 
 
 def look(pid: int, seconds: float) -> Held:
-    processes = list_processes(pid)
-    memory = sum(read_memory(process) for process in processes)
-    files = sum(len(list(Path(f"/proc/{process}/fd").iterdir())) for process in processes)
-    threads = sum(len(list(Path(f"/proc/{process}/task").iterdir())) for process in processes)
-    return Held(seconds, memory, files, threads)
+    held = Held(seconds, 0, 0, 0)
+    for process in list_processes(pid):
+        with suppress(OSError):  # a visitor's statement, whose process has ended meanwhile
+            files, threads = (
+                sum(1 for _ in Path(f"/proc/{process}/{kind}").iterdir()) for kind in ("fd", "task")
+            )
+            memory = held.memory + read_memory(process)
+            held = Held(seconds, memory, held.files + files, held.threads + threads)
+    return held
 
 
 def list_processes(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has ended meanwhile
+        return []
     return [pid, *(below for child in children for below in list_processes(int(child)))]
 
 
 def read_memory(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """MB of its own, without the mapped database and what forks share."""
+    return read_kilobytes(f"/proc/{pid}/smaps_rollup", "Pss_Anon") / 1e3
 
 
 async def stop(server: subprocess.Popen[bytes], port: int) -> End:

@@ -2,7 +2,8 @@
 
 The modules stand in the order data flows through them:
 
-captures → readers → merge → tagging, links, related → schema, database → search, ranking, results
+captures → readers, reading → merge, rows, catalogue → tagging, links, related
+→ schema, columns, database → search, ranking, results
 """
 
 __version__ = "0.1.0"

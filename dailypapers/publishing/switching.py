@@ -6,7 +6,6 @@ files, and no request fails.
 """
 
 import asyncio
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from datasette.app import Datasette
 
+from ..command import say
 from .opened import Identity, open_connections
 from .stopping import end_well, set_time_limit
 from .successors import (
@@ -162,8 +162,3 @@ async def retire_site(site: Site) -> None:
     """Let its visitors end, then give back what it holds."""
     await site.wait_until_empty()
     await close_site(site.datasette)
-
-
-def say(message: str) -> None:
-    """Tell whoever runs the server."""
-    print(message, file=sys.stderr, flush=True)
