@@ -20,7 +20,7 @@ from typing import Any
 import click
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import multiprocess
 
 from dailypapers.command import run_command, say, shorten_path
 
@@ -78,6 +78,16 @@ class SharingLoop(asyncio.SelectorEventLoop):
         time.sleep(TURN)
 
 
+class Worker(multiprocess.Process):
+    """One whose end is seen at once. Did the other processes hold its end of the pipe, too, a
+    question to one that died would wait for all of PATIENCE."""
+
+    def start(self) -> None:
+        """Give the worker its end."""
+        super().start()
+        self.child_conn.close()
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: to all networks.")
 @click.option(
@@ -132,7 +142,8 @@ def run(config: uvicorn.Config, listening: socket.socket) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.Server(config).run([listening])
         return
-    supervisor = Multiprocess(config, [listening])
+    multiprocess.Process = Worker  # type: ignore[misc]
+    supervisor = multiprocess.Multiprocess(config, [listening])
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         sys.exit(STARTUP_FAILURE)
