@@ -36,7 +36,7 @@ bench: .venv/.installed
 # What takes too long for `make test`: each line prints its figures, and fails where anything is lost.
 CONNECTIONS ?= 50
 soak: SECONDS ?= 600
-soak: db
+soak: db .venv/.installed-dev  # for the Parquet files
 	.venv/bin/python bench/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
 	.venv/bin/python bench/crashes.py --kills 50
 	.venv/bin/python bench/crawl.py
