@@ -15,7 +15,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 from corpus import PROJECT
+from serving import find_port, wait_until_up
 
 from dailypapers.parquet import find_parquet_folder, hash_file, read_checksums
 
@@ -230,7 +230,7 @@ def visit_site(place: Place, port: int, visitors: int = 2) -> Iterator[Visits]:
         visits = Visits(place, f"http://127.0.0.1:{port}")
         threads = [threading.Thread(target=visits.keep_asking) for _ in range(visitors)]
         try:
-            wait_until_up(visits.address, server)
+            wait_until_up(server, port)
             for thread in threads:
                 thread.start()
             yield visits
@@ -240,22 +240,6 @@ def visit_site(place: Place, port: int, visitors: int = 2) -> Iterator[Visits]:
                 if thread.ident:
                     thread.join()
             server.terminate()
-
-
-def wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert server.poll() is None, "the server stopped before it answered"
-        try:
-            httpx.get(f"{address}/-/versions.json")
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not come up in a minute")
-
-
-def find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 # --- Killing ------------------------------------------------------------------------------------

@@ -53,8 +53,13 @@ class Server:
     """A running server; `seconds` is how long it took until its first answer."""
 
     port: int
-    pid: int
+    process: subprocess.Popen[bytes]
     seconds: float
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started; others may be below it."""
+        return self.process.pid
 
 
 @dataclass
@@ -80,33 +85,42 @@ def serve_barely(database: Path, workers: int) -> Command:
 
 
 @contextmanager
-def run_server(command: Command) -> Iterator[Server]:
-    """A server that runs until the block ends.
+def run_server(command: Command, log: Path = Path(os.devnull)) -> Iterator[Server]:
+    """A server that runs until the block ends; `log` gets what it prints.
 
     Raises RuntimeError where it does not answer within a minute.
     """
-    with socket.create_server((HOST, 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(find_port())
     words = [word.replace("{port}", port) for word in command.words]
     own = {name: value.replace("{port}", port) for name, value in command.environment.items()}
     began = time.perf_counter()
-    with subprocess.Popen(
-        words,
-        cwd=command.folder,
-        env={**os.environ, **own},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            words,
+            cwd=command.folder,
+            env={**os.environ, **own},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            _wait_until_up(process, int(port))
-            yield Server(int(port), process.pid, time.perf_counter() - began)
+            wait_until_up(process, int(port))
+            yield Server(int(port), process, time.perf_counter() - began)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+def find_port() -> int:
+    """One that is free."""
+    with socket.create_server((HOST, 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for its first answer. Raises RuntimeError where none comes within a minute."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         try:

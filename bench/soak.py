@@ -6,17 +6,15 @@ meanwhile, and how it ended; exits with 1 where anything was lost.
 """
 
 import asyncio
-import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +22,8 @@ from typing import NamedTuple
 import click
 from building import build_database, copy_project, read_kilobytes
 from listing_pages import write_listings
-from serving import Command, serve_site
-from visitors import ALL_ROWS, HOST, Record, Visitor, connect, read_places
+from serving import run_server, serve_site
+from visitors import ALL_ROWS, Record, Visitor, connect, read_places
 
 from dailypapers.database import write_inspect_data
 from dailypapers.files import replace_file
@@ -71,12 +69,12 @@ def soak(seconds: int, connections: int, pause: float, papers: int, switch: int,
         write_listings(project / "listings", papers)
         build_database(project)
         database = project / "db" / "daily.db"
-        with run_server(serve_site(project), project / "log.txt") as (port, server):
+        with run_server(serve_site(project), project / "log.txt") as server:
             places, record = read_places(database), Record()
-            visitors = [Visitor(port, places, seed + n, record) for n in range(connections)]
+            visitors = [Visitor(server.port, places, seed + n, record) for n in range(connections)]
             jobs = visit_all(visitors, seconds, pause), replace_often(database, seconds, switch)
             held = asyncio.run(watch(server.pid, seconds, *jobs))
-            end = asyncio.run(stop(server, port))
+            end = asyncio.run(stop(server.process, server.port))
         errors = find_errors(project / "log.txt")
     report_visits(record, seconds)
     report_held(held)
@@ -85,34 +83,6 @@ def soak(seconds: int, connections: int, pause: float, papers: int, switch: int,
                f"exit code {end.code} after {end.seconds:.1f} s")  # fmt: skip
     if record.failures or errors or end.code or end.whole < STREAMS:
         sys.exit(1)
-
-
-@contextmanager
-def run_server(command: Command, log: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
-    words = [word.replace("{port}", str(port)) for word in command.words]
-    own = {name: value.replace("{port}", str(port)) for name, value in command.environment.items()}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            words, cwd=command.folder, env={**os.environ, **own}, stdout=output, stderr=output
-        ) as server,
-    ):
-        try:
-            asyncio.run(wait_until_up(port))
-            yield port, server
-        finally:
-            server.kill()
-
-
-async def wait_until_up(port: int) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return (await connect(port)).writer.close()
-            except OSError:
-                await asyncio.sleep(0.1)
 
 
 async def visit_all(visitors: Sequence[Visitor], seconds: float, pause: float) -> None:

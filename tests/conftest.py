@@ -1,23 +1,22 @@
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from datasette.app import Datasette
 from hypothesis import settings
 
 from dailypapers.database import write_inspect_data
 from dailypapers.publishing.opened import close_files
+
+from .processes import find_port, wait_until_up
 
 # The same examples in every run: CI must not fail by chance. EXPLORE=1 looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -92,30 +91,17 @@ def served(sample: Path) -> Iterator[str]:
     """The address of a real server that serves the project from the sample."""
     inspect_file = sample.with_name("inspect-data.json")
     write_inspect_data(sample, inspect_file)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = find_port()
     command = [sys.executable, "-m", "datasette", PROJECT, "-i", sample, "--cors",
                "--port", str(port), "--inspect-file", inspect_file]  # fmt: skip
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **quiet) as server:
         address = f"http://127.0.0.1:{port}"
         try:
-            _wait_until_up(address, server)
+            wait_until_up(address, server)
             yield address
         finally:
             server.terminate()
-
-
-def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        if server.poll() is not None:
-            raise RuntimeError("the server stopped before it answered")
-        try:
-            httpx.get(f"{address}/-/versions.json")
-            return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise RuntimeError("the server did not come up in 30 seconds")
 
 
 def find_chromium() -> str | None:

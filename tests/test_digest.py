@@ -11,7 +11,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime, timedelta
@@ -59,6 +58,7 @@ from dailypapers.subscribers import (
 )
 
 from .conftest import PROJECT
+from .processes import find_port, wait_until
 from .test_site import Links
 
 Run = subprocess.CompletedProcess[str]
@@ -151,12 +151,6 @@ class PostOffice:
     def __init__(self, controller: Controller, post: Post) -> None:
         self.post = post
         self.port = str(controller.port)
-
-
-def find_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -736,14 +730,6 @@ def test_two_runs_at_once_send_once(sample: Path, office: PostOffice, tmp_path: 
 
 def assert_true(value: bool) -> None:
     assert value
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in 30 seconds")
 
 
 def test_a_server_that_is_not_there_is_said_once_a_reader(digest: Digest) -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,7 +26,8 @@ from dailypapers.database import create_indexes, create_tables
 from dailypapers.publishing import all_rows
 from dailypapers.publishing.exports import BOM, Csv, JsonLines, Page, defuse
 
-from .conftest import PROJECT, _wait_until_up
+from .conftest import PROJECT
+from .processes import find_port, wait_until_up
 
 DOCUMENT = (PROJECT / "docs" / "exports.md").read_text("utf-8")
 MANY = 100_000
@@ -470,14 +470,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(many: Path) -> Iterator[tuple[str, int]]:
     """A real server of them: its address and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_port()
     command = [sys.executable, "-m", "datasette", ".", "-i", many, "--port", str(port)]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=PROJECT, stdout=quiet, stderr=quiet) as process:
         try:
-            _wait_until_up(f"http://127.0.0.1:{port}", process)
+            wait_until_up(f"http://127.0.0.1:{port}", process)
             yield f"http://127.0.0.1:{port}", process.pid
         finally:
             process.terminate()

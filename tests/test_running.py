@@ -28,6 +28,7 @@ from dailypapers.files import replace_file
 from dailypapers.publishing import opened, switching
 
 from .conftest import PROJECT, skip_without
+from .processes import find_port, wait_until
 
 FILES = ("build.py", "metadata.yml", "settings.json", "vocabulary.yml", "synonyms.yml")
 FOLDERS = ("plugins", "templates", "static")
@@ -109,8 +110,7 @@ def copy_project(folder: Path) -> None:
 
 @contextmanager
 def serve(folder: Path, *words: str) -> Iterator[Running]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(find_port())
     log = folder / "log.txt"
     command = [sys.executable, *words, ".", "-i", "db/daily.db", "--cors", "--port", port]
     with (
@@ -130,13 +130,6 @@ def answers(running: Running) -> bool:
         return httpx.get(f"{running.address}/-/versions.json").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 @dataclass

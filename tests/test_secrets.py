@@ -21,7 +21,8 @@ import build as build_command
 import digest as digest_command
 import fetch as fetch_command
 
-from .conftest import PROJECT, Build, _wait_until_up
+from .conftest import PROJECT, Build
+from .processes import find_port, wait_until_up
 
 SECRETS = {
     name: f"secret-{number}-Zq7"
@@ -162,8 +163,7 @@ OTHERS = [
 
 def test_a_site_tells_no_secret(sample: Path, tmp_path: Path) -> None:
     """In no page, header or line of its log; asked as people do, and as those who look for it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = find_port()
     command = [sys.executable, "-m", "datasette", PROJECT, "-i", sample, "--cors", "--port", port]
     log = tmp_path / "log"
     with (
@@ -177,7 +177,7 @@ def test_a_site_tells_no_secret(sample: Path, tmp_path: Path) -> None:
     ):
         try:
             site = f"http://127.0.0.1:{port}"
-            _wait_until_up(site, server)
+            wait_until_up(site, server)
             for path in [*DEBUGGING, *OTHERS]:
                 answer = httpx.get(site + path, headers={"Cookie": "ds_actor=x; ds_messages=y"})
                 assert answer.status_code < 500, path

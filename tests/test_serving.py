@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from itertools import count
@@ -34,6 +34,7 @@ import yaml
 from dailypapers.database import write_inspect_data
 
 from .conftest import PROJECT, skip_without
+from .processes import find_port, find_ports, list_children, wait_until
 
 SERVED = ["dailypapers", "metadata.yml", "plugins", "serve.py", "settings.json", "static",
           "synonyms.yml", "templates", "vocabulary.yml"]  # fmt: skip
@@ -79,12 +80,6 @@ def project(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def find_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [one.getsockname()[1] for one in free]
-
-
 @contextmanager
 def serve(project: Path, port: int, workers: int = 1) -> Iterator[subprocess.Popen[bytes]]:
     """What the Procfile runs when the database is built."""
@@ -105,14 +100,6 @@ def fill_in_procfile(port: int) -> list[str]:
     return [sys.executable, *words]
 
 
-def wait_until(holds: Callable[[], object]) -> None:
-    for _ in range(600):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not come about in 30 seconds")
-
-
 def is_answering(port: int) -> bool:
     try:
         return WEB.get(f"http://127.0.0.1:{port}/-/versions.json").is_success
@@ -122,8 +109,7 @@ def is_answering(port: int) -> bool:
 
 def list_workers(server: subprocess.Popen[bytes]) -> set[int]:
     """The processes of a server that answer; one more counts what they share."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    commands = {int(child): Path(f"/proc/{child}/cmdline") for child in children}
+    commands = {child: Path(f"/proc/{child}/cmdline") for child in list_children(server.pid)}
     return {child for child, command in commands.items() if b"spawn_main" in command.read_bytes()}
 
 
@@ -233,7 +219,7 @@ def test_without_a_database_it_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_processes_answer_by_themselves_and_share_visitors(project: Path) -> None:
     """Visitors who stay connected, as a proxy does: else only one of the processes had work."""
-    [port] = find_ports(1)
+    port = find_port()
     request = b"GET /-/versions.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serve(project, port, workers=2) as server, ExitStack() as stack:
         wait_until_each_answers(server, port)
@@ -265,7 +251,7 @@ def count_open_files(pid: int) -> int:
 
 
 def test_a_process_that_is_killed_is_replaced(project: Path) -> None:
-    [port] = find_ports(1)
+    port = find_port()
     with serve(project, port, workers=2) as server, visit(port) as failed:
         wait_until(lambda: len(list_workers(server)) == 2)
         killed = list_workers(server).pop()
@@ -281,7 +267,7 @@ def test_a_process_that_is_killed_is_replaced(project: Path) -> None:
 def test_what_is_being_answered_when_the_server_is_told_to_stop_is_finished(
     project: Path, workers: int
 ) -> None:
-    [port] = find_ports(1)
+    port = find_port()
     with serve(project, port, workers) as server, ThreadPoolExecutor() as pool:
         path = f"/daily.json?{urlencode({'sql': SLOW})}"
         asked = [pool.submit(WEB.get, f"http://127.0.0.1:{port}{path}") for _ in range(4)]

@@ -5,7 +5,6 @@ import asyncio
 import http.client
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -25,8 +23,9 @@ from datasette.app import Datasette
 from dailypapers.publishing.bounded_sql import Statement
 from dailypapers.publishing.sql_processes import Stem
 
-from .conftest import PROJECT, _wait_until_up
+from .conftest import PROJECT
 from .hostile import ADDRESSES, ENDLESS, HARMLESS, REFUSED
+from .processes import find_port, is_there, list_children, wait_until, wait_until_up
 
 PAPER = (
     "/daily/papers/drop-upcycling-training-sparse-mixture-of-experts-with-partial-re-initialization"
@@ -88,20 +87,6 @@ class Watched:
         return found
 
 
-def list_children(process: int) -> list[int]:
-    found: list[int] = []
-    for file in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):  # it has ended
-            found += map(int, file.read_text().split())
-    return found
-
-
-def find_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 def read_memory(process: int) -> int:
     """Bytes that a process takes, its part of shared ones counted; 0 when it has ended."""
     try:
@@ -113,14 +98,14 @@ def read_memory(process: int) -> int:
 
 @pytest.fixture(scope="module")
 def watched(sample: Path) -> Iterator[Watched]:
-    port = find_free_port()
+    port = find_port()
     command = [sys.executable, "-m", "datasette", PROJECT, "-i", sample, "--cors",
                "--port", str(port)]  # fmt: skip
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **quiet) as server:
         address = f"http://127.0.0.1:{port}"
         try:
-            _wait_until_up(address, server)
+            wait_until_up(address, server)
             for path in ("/daily.json?sql=select+1", *PAGES):
                 httpx.get(f"{address}{path}", timeout=30)  # what is loaded at first use
             watched = Watched(address, server)
@@ -216,15 +201,7 @@ def test_processes_that_died_are_replaced(watched: Watched, is_waited_for: bool)
 
 def kill_and_wait(process: int) -> None:
     os.kill(process, signal.SIGKILL)
-    wait_until_gone(process)
-
-
-def wait_until_gone(process: int) -> None:
-    for _ in range(50):
-        if not read_memory(process):
-            return
-        time.sleep(0.1)
-    raise AssertionError("it runs on")
+    wait_until(lambda: not is_there(process))
 
 
 def test_a_statement_that_ends_its_process_is_not_run_again(sample: Path, tmp_path: Path) -> None:
@@ -248,14 +225,14 @@ def prepare_connection(conn):
 
 
 def test_nothing_stays_when_the_site_ends(sample: Path) -> None:
-    port = find_free_port()
+    port = find_port()
     command = [sys.executable, "-m", "datasette", PROJECT, "-i", sample, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        _wait_until_up(f"http://127.0.0.1:{port}", server)
+        wait_until_up(f"http://127.0.0.1:{port}", server)
         httpx.get(f"http://127.0.0.1:{port}{ask('select 1')}", timeout=30)
         [stem] = list_children(server.pid)
         server.kill()
-    wait_until_gone(stem)
+    wait_until(lambda: not is_there(stem))
 
 
 @pytest.mark.parametrize("name", QUERIES["queries"])

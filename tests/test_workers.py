@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from dailypapers.workers import WorkerError, work_beside, work_through
 
 from .conftest import PROJECT
 from .pages import card, cards_page
+from .processes import is_there, list_children, wait_until
 
 CHILDREN = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
 
@@ -118,39 +118,20 @@ def start_build(folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited 30 seconds in vain")
-
-
-def list_children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-
-
 @linux
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_outlives_a_killed_build(tmp_path: Path, number: signal.Signals) -> None:
     write_pages(tmp_path / "saved")
     (tmp_path / "papers.db").write_bytes(b"")
     with start_build(tmp_path) as process:
-        wait_for(lambda: len(list_children(process.pid)) == 2)
+        wait_until(lambda: len(list_children(process.pid)) == 2)
         workers = list_children(process.pid)
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
     ends = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
     assert process.returncode == ends[number]
     assert "Traceback" not in said
-    wait_for(lambda: not any(map(is_there, workers)))
+    wait_until(lambda: not any(map(is_there, workers)))
     assert {path.name for path in tmp_path.iterdir()} == {"saved", "papers.db"}
 
 
@@ -159,7 +140,7 @@ def test_a_killed_worker_costs_one_line_and_not_the_old_file(tmp_path: Path) -> 
     write_pages(tmp_path / "saved")
     (tmp_path / "papers.db").write_bytes(b"")
     with start_build(tmp_path) as process:
-        wait_for(lambda: len(list_children(process.pid)) == 2)
+        wait_until(lambda: len(list_children(process.pid)) == 2)
         os.kill(list_children(process.pid)[0], signal.SIGKILL)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 1
