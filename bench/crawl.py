@@ -1,10 +1,12 @@
 """Follow every link from the home page of a site, and say what is wrong with any answer.
 
-    .venv/bin/python bench/crawl.py [http://127.0.0.1:8001] [--most 20000] [--each 100]
+    .venv/bin/python bench/crawl.py [http://127.0.0.1:8001] [--polite] [--most 20000] [--each 100]
 
 Without a site, db/daily.db is served for the purpose. Wrong is: an error, a redirect that leads
 nowhere, a header that is missing, something that pages load from elsewhere or by http. Of addresses
-that differ in their values only, `--each` are read. Exits with 1 where anything is wrong.
+that differ in their values only, `--each` are read. With `--polite` those are read, all of them,
+that robots.txt and the links' nofollow leave to a crawler; that they do not end is wrong, too.
+Exits with 1 where anything is wrong.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+from protego import Protego
 
 HEADERS = (
     "content-security-policy", "cross-origin-resource-policy", "permissions-policy",
@@ -31,11 +34,13 @@ _ROW = re.compile(r"(/daily/[^/.?]+)/[^.?]+")
 
 
 class Links(HTMLParser):
-    """The addresses in a page: `followed` by people, and `loaded` by the page itself."""
+    """The addresses in a page: `followed` by people, `crawled` without those that ask not to be,
+    and `loaded` by the page itself."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.followed: list[str] = []
+        self.crawled: list[str] = []
         self.loaded: list[str] = []
         self.feed(html)
 
@@ -46,12 +51,16 @@ class Links(HTMLParser):
         if not address:
             return
         self.followed.append(address)
+        if tag == "a" and "nofollow" not in told.get("rel", ""):
+            self.crawled.append(address)
         if tag in LOADED or (tag == "link" and told.get("rel") in ("stylesheet", "icon")):
             self.loaded.append(address)
 
 
-def crawl(client: httpx.Client, most: int, each: int) -> tuple[Counter[int], list[str]]:
-    """How often each status came, and what is wrong."""
+def crawl(
+    client: httpx.Client, most: int, each: int | None = None, rules: Protego | None = None
+) -> tuple[Counter[int], list[str]]:
+    """How often each status came, and what is wrong; with `rules`, of what they leave open."""
     base = str(client.base_url)
     statuses: Counter[int] = Counter()
     kinds: Counter[str] = Counter()
@@ -62,12 +71,15 @@ def crawl(client: httpx.Client, most: int, each: int) -> tuple[Counter[int], lis
         answer = client.get(path)
         statuses[answer.status_code] += 1
         wrong += [f"{path}: {fault} (from {source})" for fault in find_faults(answer, base)]
-        for link in list_links(answer, base):
+        for link in list_links(answer, base, bool(rules)):
             kind = name_kind(link)
-            if link not in seen and kinds[kind] < each:
+            is_left = (not each or kinds[kind] < each) and (not rules or rules.can_fetch(link, "*"))
+            if link not in seen and is_left:
                 kinds[kind] += 1
                 seen.add(link)
                 waiting.append((link, path))
+    if rules and waiting:
+        wrong.append(f"more than {most:,} addresses for crawlers, as {waiting[0][0]}")
     return statuses, wrong
 
 
@@ -87,11 +99,12 @@ def find_faults(answer: httpx.Response, base: str) -> Iterator[str]:
                 yield f"leads to {address}"
 
 
-def list_links(answer: httpx.Response, base: str) -> Iterator[str]:
+def list_links(answer: httpx.Response, base: str, is_polite: bool) -> Iterator[str]:
     """Path and query of what an answer leads to on the same site."""
     found = [answer.headers["location"]] if "location" in answer.headers else []
     if is_page(answer):
-        found += Links(answer.text).followed
+        links = Links(answer.text)
+        found += links.crawled if is_polite else links.followed
     for address in found:
         url = urlsplit(urljoin(str(answer.url), address))
         if f"{url.scheme}://{url.netloc}" == base.rstrip("/") and not url.path.endswith(LARGE):
@@ -125,13 +138,18 @@ def main() -> None:
     parser.add_argument("site", nargs="?")
     parser.add_argument("--most", type=int, default=20_000)
     parser.add_argument("--each", type=int, default=100)
+    parser.add_argument("--polite", action="store_true")
     options = parser.parse_args()
     start = time.perf_counter()
     with (
         find_site(options.site) as site,
         httpx.Client(base_url=site, timeout=30) as client,
     ):
-        statuses, wrong = crawl(client, options.most, options.each)
+        if options.polite:
+            rules = Protego.parse(client.get("/robots.txt").text)
+            statuses, wrong = crawl(client, options.most, rules=rules)
+        else:
+            statuses, wrong = crawl(client, options.most, options.each)
     seconds = time.perf_counter() - start
     print(f"{statuses.total():,} addresses in {seconds:.0f} s: {dict(statuses)}")
     print("\n".join(wrong) or "nothing is wrong")
