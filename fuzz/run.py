@@ -5,6 +5,7 @@ each, on all cores. What it learned stays in .fuzz/ and is where the next run be
 break a promise, take ten seconds or two gigabytes are kept in .fuzz/found/; each becomes a test.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -64,21 +65,25 @@ def run(name: str, seconds: int) -> bool:
     return done.returncode == 0
 
 
-def main(arguments: Sequence[str]) -> int:
+def main() -> None:
     """Fuzz the named targets, or all."""
-    if arguments[:1] == ["--one"]:
-        fuzz(arguments[1], int(arguments[2]))
-        return 0
     from fuzz.targets import TARGETS
 
-    seconds = int(arguments[0]) if arguments else 60
-    names = list(arguments[1:]) or list(TARGETS)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("seconds", nargs="?", type=int, default=60)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}")
+    options = parser.parse_args()
+    names = options.targets or list(TARGETS)
+    if unknown := set(names) - set(TARGETS):
+        parser.error(f"no target {', '.join(unknown)}; there are {', '.join(TARGETS)}")
     prepare(names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        good = list(pool.map(lambda name: run(name, seconds), names))
-    return 0 if all(good) else 1
+        good = list(pool.map(lambda name: run(name, options.seconds), names))
+    sys.exit(not all(good))
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(PROJECT))
-    sys.exit(main(sys.argv[1:]))
+    if sys.argv[1:2] == ["--one"]:
+        fuzz(sys.argv[2], int(sys.argv[3]))
+    main()
