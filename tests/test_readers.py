@@ -135,6 +135,7 @@ def test_every_card_is_an_entry_or_a_problem() -> None:
     [
         ("  • many authors\n·\nJun 3, 2024 2", "“many authors” is no number of authors"),
         ("  • 0 authors\n·\nJun 3, 2024 2", "“0 authors” is no number of authors"),
+        (f"  • 3 a{'x' * 700}\n·\nJun 3, 2024 2", f"“3 a{'x' * 57}…” is no number of authors"),
         (
             "  • 9999999999 authors\n·\nJun 3, 2024 2",
             "“9999999999 authors” is no number of authors",

@@ -15,7 +15,7 @@ from ..dates import (
 )
 from ..listing import Entry, Listing, Problem, Severity, bound_problems
 from . import api, cards, dense, html, links_after, markdown, numbered_links
-from .page import Page
+from .page import Page, quote
 
 READERS = [markdown, numbered_links, links_after, api, html, cards, dense]
 """The first that recognises a text reads it: those that know their own marks before those that
@@ -115,4 +115,4 @@ def _check_days(
 
 def _warn(entry: Entry, message: str) -> Problem:
     printed = entry.published_printed or ""
-    return Problem(entry.line, Severity.WARNING, f"the date “{printed}” {message}", printed)
+    return Problem(entry.line, Severity.WARNING, f"the date {quote(printed)} {message}", printed)

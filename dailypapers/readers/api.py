@@ -15,7 +15,7 @@ from typing import Any
 
 from ..captures import CaptureError
 from ..listing import Entry, Problem, Severity
-from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, MAX_TITLE, Page, mend_text, refuse_cards
+from .page import MAX_ABSTRACT, MAX_PROBLEM_TEXT, MAX_TITLE, Page, mend_text, quote, refuse_cards
 
 FORMAT = "api json"
 
@@ -136,7 +136,7 @@ def _read_fields(
     value: Mapping[str, Any], paper: Mapping[str, Any], position: int, line: int
 ) -> tuple[Entry, list[Problem]]:
     title = mend_text(paper["title"])
-    fields = _Fields(line, f"{position} (“{title[:60]}”)")
+    fields = _Fields(line, f"{position} ({quote(title)})")
     organization = fields.read_object(
         value.get("organization") or paper.get("organization"), "organization"
     )

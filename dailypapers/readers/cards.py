@@ -135,7 +135,9 @@ def _note_authors(byline: Byline, line: Line, authors: str) -> Byline:
     match = page.AUTHORS.fullmatch(authors)
     if match and int(match[1]):
         return replace(byline, authors_count=int(match[1]))
-    return _note_problem(byline, line, f"“{authors}” is no number of authors, so it is unknown")
+    return _note_problem(
+        byline, line, f"{page.quote(authors)} is no number of authors, so it is unknown"
+    )
 
 
 def _read_date(
@@ -158,11 +160,13 @@ def _read_date(
 def _note_date(byline: Byline, line: Line, text: str) -> Byline:
     match = page.DATE_AND_COMMENTS.fullmatch(text)
     if not match:
-        return _note_problem(byline, line, f"“{text[:40]}” is no date, so it is unknown")
+        return _note_problem(byline, line, f"{page.quote(text)} is no date, so it is unknown")
     comments = int(match[2].replace(",", "")) if match[2] else 0
     byline = replace(byline, published_printed=match[1], comments=comments)
     if parse_printed_date(match[1]) is None:
-        return _note_problem(byline, line, f"there is no day “{match[1]}”, so it is unknown")
+        return _note_problem(
+            byline, line, f"there is no day {page.quote(match[1])}, so it is unknown"
+        )
     return byline
 
 

@@ -289,7 +289,7 @@ def _read_props(base: Page, props: dict[str, Any], line: Line) -> Page:
     if stated and props.get("periodType") in (None, "day", "daily", "date"):
         day = _to_day(stated) or day
         if not _to_day(stated) and not _PERIOD.fullmatch(str(stated)):
-            message = f"“{str(stated)[:40]}” is no day, so it is unknown what day this lists"
+            message = f"{page.quote(str(stated))} is no day, so it is unknown what day this lists"
             problems.append(page.warn(line, mend_text(message)))
     query = _get_query(props) or base.query
     return replace(
@@ -395,7 +395,7 @@ def _note_facts(
     match = _HREF.fullmatch(href)
     arxiv_id = _ARXIV_ID.fullmatch(match[1]) if match else None
     if not arxiv_id:
-        problems.append(page.warn(line, f"“{href[:60]}” has no arXiv id, so it is unknown"))
+        problems.append(page.warn(line, f"{page.quote(href)} has no arXiv id, so it is unknown"))
     below = [piece for piece in pieces if piece.place in ("p", "after")]
     abstract = _find_abstract(below)
     if abstract and len(abstract) > page.MAX_ABSTRACT:
@@ -491,7 +491,7 @@ def _check_date(line: Line, parts: list[_Piece]) -> list[Problem]:
     *_, last = (index for index, part in enumerate(parts) if part.text == "·")
     for part in parts[last + 1 : last + 2]:
         if not _NUMBER.fullmatch(part.text) and not page.AUTHORS.fullmatch(part.text.lstrip("• ")):
-            return [page.warn(line, f"“{part.text[:40]}” is no date, so it is unknown")]
+            return [page.warn(line, f"{page.quote(part.text)} is no date, so it is unknown")]
     return []
 
 

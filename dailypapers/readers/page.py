@@ -15,7 +15,10 @@ MAX_ABSTRACT = 50_000
 """Characters; arXiv takes abstracts of at most 1,920."""
 
 MAX_PROBLEM_TEXT = 300
-"""Characters of the page that a problem quotes."""
+"""Characters of the page that a problem keeps."""
+
+MAX_QUOTED = 60
+"""Characters of the page in a problem's message."""
 
 MAX_CARDS = 200_000
 """Of a file; a hundred megabytes of cards as short as the sample's are 187,000."""
@@ -216,6 +219,11 @@ def lose(line: Line, reason: str) -> Problem:
     """A problem that costs its card; `reason` says what stands there instead of a card."""
     message = f"not a card: {reason}; check the page as saved"
     return Problem(line.number, Severity.ERROR, message, line.text[:MAX_PROBLEM_TEXT])
+
+
+def quote(text: str) -> str:
+    """What was printed, in a problem's message, which is a line."""
+    return f"“{text[:MAX_QUOTED]}{'…' * (len(text) > MAX_QUOTED)}”"
 
 
 def warn(line: Line, message: str) -> Problem:

@@ -18,7 +18,6 @@ from . import page
 from .page import Line, Page, Pair
 
 _MAX_HEADER_VALUE = 2_000
-_QUOTED_WORDS = 40
 _ARXIV_ID = re.compile(
     r"/papers/([0-9]{4}\.[0-9]{4,5}|[a-z-]+(?:\.[A-Z]{2})?/[0-9]{7})(?:v[0-9]+)?(?![^#?&])"
 )
@@ -152,7 +151,7 @@ def _find_capture_day(head: Iterable[Line]) -> tuple[str | None, list[Problem]]:
             try:
                 return datetime.date.fromisoformat(value[:10]).isoformat(), []
             except ValueError:
-                return None, [_warn(line, f"“{value[:_QUOTED_WORDS]}” is no day of a capture")]
+                return None, [_warn(line, f"{page.quote(value)} is no day of a capture")]
     return None, []
 
 
@@ -208,7 +207,9 @@ def _read_arxiv_id(card: dict[Kind, Part], problems: list[Problem]) -> str | Non
     found = [part.arxiv_id for part in (card[Kind.TITLE], *card.values()) if part.arxiv_id]
     address = card[Kind.TITLE].address
     if not found and address:
-        problems.append(_warn(_line(card[Kind.TITLE]), f"“{address[:80]}” leads to no arXiv paper"))
+        problems.append(
+            _warn(_line(card[Kind.TITLE]), f"{page.quote(address)} leads to no arXiv paper")
+        )
     return found[0] if found else None
 
 
@@ -264,7 +265,7 @@ def _line(part: Part) -> Line:
 
 
 def _warn_unknown(part: Part, what: str) -> Problem:
-    return _warn(_line(part), f"“{part.text[:_QUOTED_WORDS]}” is {what}, so it is unknown")
+    return _warn(_line(part), f"{page.quote(part.text)} is {what}, so it is unknown")
 
 
 def _warn(line: Line, message: str) -> Problem:
