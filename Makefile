@@ -39,6 +39,7 @@ soak: SECONDS ?= 600
 soak: db .venv/.installed-dev  # for the Parquet files
 	.venv/bin/python bench/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
 	.venv/bin/python bench/crashes.py --kills 50
+	.venv/bin/python -m fuzz.long_files
 	.venv/bin/python bench/crawl.py
 	.venv/bin/python bench/crawl.py --polite
 

@@ -36,6 +36,8 @@ class Link:
 # Without a scheme only these are taken for addresses: "et.al" and "3.5.In" are none.
 _ADDRESSED = ("://", "github.com/", "huggingface.co/")
 _BARE_ADDRESS = re.compile(r"(?<![\w./@-])(?=(?:github\.com|huggingface\.co)/)")
+# No address has an angle, though linkify takes those that stand between quotes.
+_BREAK = re.compile(r"[\s<>]+")
 _HOSTS = {
     "github.com": LinkKind.CODE,
     "gitlab.com": LinkKind.CODE,
@@ -73,7 +75,7 @@ def find_links(text: str) -> list[Link]:
 def _find_urls(text: str) -> Iterator[str]:
     if not any(sign in text for sign in _ADDRESSED):  # most abstracts: spare them the scan
         return
-    for word in _BARE_ADDRESS.sub("https://", text).split():
+    for word in _BREAK.split(_BARE_ADDRESS.sub("https://", text)):
         if "://" in word and len(word) <= MAX_WORD:
             for match in _linkify.match(word) or []:
                 scheme, colon, rest = match.url.partition(":")

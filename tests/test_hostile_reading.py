@@ -21,6 +21,7 @@ from dailypapers.listing import Listing, Problem, Severity, bound_problems
 from dailypapers.publishing.static_files import choose_lifetime
 from dailypapers.readable import make_readable, make_title_readable
 from dailypapers.readers import page, read_listing
+from fuzz.long_files import ARTICLE, HEAD, PAPER, SITE, UNITS, fill
 from fuzz.seeds import TOKENS, list_seeds
 from fuzz.targets import TARGETS, check_listing
 
@@ -30,11 +31,6 @@ from .pages import abstract, card, cards_page
 sys.path.insert(0, str(PROJECT / "plugins"))
 import encoded_keys
 import stable_paging
-
-SITE = "https://huggingface.co"
-PAPER = f"{SITE}/papers/2401.00001"
-HEAD = f"### [T]({PAPER})\n"
-ARTICLE = '<article><h3><a href="/papers/2401.00001">T</a></h3>'
 
 
 def read(content: str | bytes, file: str = "2025-12-30.txt") -> Listing:
@@ -226,66 +222,6 @@ def test_promises_hold_of_damaged_files(name: str) -> None:
 # Time
 
 N = 20_000
-UNITS = {
-    "dots": ("", "·\n"),
-    "bullets": ("", "• 1 authors\n"),
-    "lines in cards": ("·\n", "a\n"),
-    "dates": ("·\n", "Jan 1\n"),
-    "blanks": ("·\n", " "),
-    "digits": ("·\n•", "1"),
-    "organizations": ("·\n", "a b\n·\n"),
-    "no line end": ("", "a"),
-    "next lines": ("Subscribe\nT\n", "\x85"),
-    "pairs": (f"Subscribe\nT\n{abstract()}\n", "a\nb.\n"),
-    "buttons": ("", "Subscribe\n"),
-    "markdown titles": ("", HEAD),
-    "markdown open": (HEAD, "[\n"),
-    "markdown lines": (f"{HEAD}[", "a](b)\n"),
-    "markdown pictures": (HEAD, "!["),
-    "markdown ends": ("### [", f"]({SITE}/papers/ "),
-    "markdown backslashes": (f"{HEAD}[", "\\"),
-    "markdown dates": (HEAD, f"[n]({SITE}/nvidia)\n·\nJan 1[2](x)\n"),
-    "numbered titles": ("### [T][1]\n", "### [T][1]\n"),
-    "numbered open": ("### [T][1]\n", "[\n"),
-    "numbered block": ("### [T][1]\n[\n", "a\n"),
-    "numbered ends": ("### [", "][1]"),
-    "numbered blanks": ("### [T][1]\n]", " "),
-    "numbered targets": ("### [T][1]\n", "[1]: http://a\n"),
-    "addresses": (f"T\n{PAPER}\n", f"T\n{PAPER}\n"),
-    "texts": (f"T\n{PAPER}\n", "a\n"),
-    "a long address": (f"T\n{PAPER}\nT\n{SITE}", "/papers/a"),
-    "percent signs": (f"T\n{PAPER}\nT\n{SITE}/papers/", "%"),
-    "numbers": ("[", "1,"),
-    "lists": ("[", "[],"),
-    "nested": ("", '{"a":[\n'),
-    "a list without an end": ('{"a":[', '1,\n{"a":1},'),
-    "damaged lines": ("", '{"paper" x\n'),
-    "one string": ('["', "\\\\"),
-    "one number": ("[", "1"),
-    "small papers": ("[", '{"paper":{"title":"a"}},'),
-    "repeated papers": ("[", '{"paper":{"title":"a","id":"2401.00001"}},'),
-    "articles": ("<html>", "<article>"),
-    "tags": ("<html>", "<a "),
-    "angles": ("<html>", "<"),
-    "attributes": ("<html><div ", "a=b "),
-    "quotes": ("<html>", "<a b='\">"),
-    "equal signs": ("<html><div ", "="),
-    "comments": ("<html>", "<!--"),
-    "scripts": ("<html>", "<script></script>"),
-    "targets": ("<html>", '<a data-target="DailyPapers"'),
-    "headings": ("<html><article>", "<h3>"),
-    "cards": ("<html>", f"{ARTICLE}</article>"),
-    "entities": (f"<html>{ARTICLE[:-9]}", "&amp;"),
-    "data": ('<html><div data-target="DailyPapers" data-props="[', "[],"),
-    "deep cards": ("<html>", "<article>" + "<div>" * 400 + "a</article>"),
-    "bylines of dots": ("<html>", f"{ARTICLE}{'·' * 9_000}</article>"),
-    "paragraphs": ("<html>", "<article><h3>T</h3>" + "<p>a" * 400 + "</article>"),
-    "saved from": ("<html>", f"saved from url=(1){SITE}/papers?q=a"),
-}
-
-
-def fill(start: str, unit: str, length: int) -> str:
-    return (start + unit * (length // len(unit) + 1))[:length]
 
 
 def measure(work: Callable[[Any], object], given: Any) -> float:
@@ -403,6 +339,8 @@ def test_the_table_of_problems_counts_cards(build: Build, query: Query, tmp_path
         ("MAX_CARDS", page, "·\n" * 60, "more than 20 cards are too many"),
         ("MAX_CARDS", page, f"{abstract()}\n" * 30 + "·\n", "more than 20 cards are too many"),
         ("MAX_CARDS", page, HEAD * 30, "more than 20 cards are too many"),
+        ("MAX_CARDS", page, HEAD + "[\n\n" * 30, "more than 20 cards are too many"),
+        ("MAX_CARDS", page, "·\n" + "Jan 1\n" * 30, "more than 20 cards are too many"),
         ("MAX_CARDS", page, "[1" + ",1" * 30 + "]", "more than 20 cards are too many"),
         ("MAX_CARDS", page, "<html>" + ARTICLE * 30, "more than 20 cards are too many"),
         (

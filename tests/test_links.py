@@ -26,6 +26,10 @@ from dailypapers.links import find_links
         ("https://a.example/x https://a.example/x", [("https://a.example/x", "other")]),
         ("javascript:alert(1) ftp://a.example mailto:a@b.example //a.example/x", []),
         ("http://[::1 and http://", []),
+        (
+            "https://a.example/x'<script>' <https://a.example/y>",
+            [("https://a.example/x", "other"), ("https://a.example/y", "other")],
+        ),
         ("et.al wrote 3.5.In this; a@github.com/x mygithub.com/x", []),
         ("https://a.example/" + "x" * 600, []),
     ],

@@ -52,6 +52,12 @@ class _Deck:
         self.lost += 1
         page.refuse_cards(len(self.entries) + self.lost)
 
+    def note_second_page(self, line: Line) -> None:
+        """A day that stands below cards."""
+        message = "a second page begins here; save each page in a file of its own"
+        self.problems.append(page.warn(line, message))
+        page.refuse_cards(len(self.problems))
+
     def add(self, pair: Pair, byline: Byline | None = None) -> None:
         entry, problems = page.make_entry(pair, len(self.entries) + 1)
         if byline:
@@ -86,8 +92,7 @@ def read(text: str) -> Page:
             _lay_cards(deck, texts, byline)
             texts = []
         elif parse_printed_date(lines[index].text):
-            message = "a second page begins here; save each page in a file of its own"
-            deck.problems.append(page.warn(lines[index], message))
+            deck.note_second_page(lines[index])
             index += 1
         else:
             texts.append(lines[index])

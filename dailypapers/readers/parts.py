@@ -18,6 +18,7 @@ from . import page
 from .page import Line, Page, Pair
 
 _MAX_HEADER_VALUE = 2_000
+_MAX_ADDRESS = 2_000
 _ARXIV_ID = re.compile(
     r"/papers/([0-9]{4}\.[0-9]{4,5}|[a-z-]+(?:\.[A-Z]{2})?/[0-9]{7})(?:v[0-9]+)?(?![^#?&])"
 )
@@ -79,11 +80,12 @@ class Finder:
         """A link without an end costs its part; above the first card it is none."""
         if self.parts:
             self.problems.append(_warn(line, "a link that begins here has no end; it is left out"))
+            page.refuse_cards(len(self.problems))
 
 
 def find_arxiv_id(address: str) -> str | None:
     """The paper of an address as /papers/2409.02326 or /login?next=%2Fpapers%2F2409.02326."""
-    match = _ARXIV_ID.search(unquote(address))
+    match = _ARXIV_ID.search(unquote(address[:_MAX_ADDRESS]))
     return match[1] if match else None
 
 
