@@ -81,11 +81,11 @@ UNITS = {
     "saved from": ("<html>", f"saved from url=(1){SITE}/papers?q=a"),
 }
 
-MOST = 13
-"""Times the size of the file that a process may hold, besides what it holds without one."""
+MOST = 8
+"""Times the size of the file that a process may hold, besides SMALL."""
 
-_BARE = 60
-"""MB."""
+SMALL = 400
+"""MB that a small file may take: cards and lines that are just not too many."""
 
 _READ = """
 import sys
@@ -127,7 +127,7 @@ def read_alone(name: str, folder: Path, size: int) -> bool:
     seconds, size = time.perf_counter() - began, path.stat().st_size
     path.unlink()
     held = used.ru_maxrss * 1024
-    is_good = process.returncode == 0 and held < MOST * size + _BARE * 1e6
+    is_good = process.returncode == 0 and held < MOST * size + SMALL * 1e6
     verdict = said if is_good else f"**{said or 'FAILED'}**"
     print(f"| {name} | {seconds:.1f} s | {held / 1e6:,.0f} MB | {held / size:.1f} | {verdict} |",
           flush=True)  # fmt: skip
