@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from .processes import find_port, wait_until_up
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2_000, deadline=None)
 settings.load_profile("explore" if os.environ.get("EXPLORE") else "same")
+
+# Where the tests run in the background, Ctrl-C is ignored, also by what they start and stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).parent.parent
 
