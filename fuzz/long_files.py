@@ -5,7 +5,6 @@ for each how long that took, the most memory the process held, in MB and by the 
 and what came of it; exits with 1 where a process failed or held too much.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fuzz.run import read_arguments
 from tests.pages import abstract, card
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -136,16 +136,10 @@ def read_alone(name: str, folder: Path, size: int) -> bool:
 
 def main() -> None:
     """Read the named files, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("megabytes", nargs="?", type=int, default=100)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(UNITS)}")
-    options = parser.parse_args()
-    names = options.names or list(UNITS)
-    if unknown := set(names) - set(UNITS):
-        parser.error(f"no file {', '.join(unknown)}; there are {', '.join(UNITS)}")
+    megabytes, names = read_arguments("megabytes", 100, UNITS)
     print("| file | time | peak | times the file | outcome | first problem |")
     print("|---|---|---|---|---|---|")
-    size = options.megabytes * 1_000_000
+    size = megabytes * 1_000_000
     with TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         good = list(pool.map(lambda name: read_alone(name, Path(folder), size), names))
     sys.exit(not all(good))

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,20 +65,25 @@ def run(name: str, seconds: int) -> bool:
     return done.returncode == 0
 
 
+def read_arguments(number: str, default: int, known: Collection[str]) -> tuple[int, list[str]]:
+    """A number of the command line, and the names after it, or all that are known."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument(number, nargs="?", type=int, default=default)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(known):
+        parser.error(f"no {', '.join(unknown)}; there are {', '.join(known)}")
+    return getattr(options, number), options.names or list(known)
+
+
 def main() -> None:
     """Fuzz the named targets, or all."""
     from fuzz.targets import TARGETS
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("seconds", nargs="?", type=int, default=60)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}")
-    options = parser.parse_args()
-    names = options.targets or list(TARGETS)
-    if unknown := set(names) - set(TARGETS):
-        parser.error(f"no target {', '.join(unknown)}; there are {', '.join(TARGETS)}")
+    seconds, names = read_arguments("seconds", 60, TARGETS)
     prepare(names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        good = list(pool.map(lambda name: run(name, options.seconds), names))
+        good = list(pool.map(lambda name: run(name, seconds), names))
     sys.exit(not all(good))
 
 
