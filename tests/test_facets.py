@@ -110,32 +110,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.table(table).insert_all({**name, **more} for name in names)
     db.table("listings").insert({"id": "page", "file": "page & page.txt", "entries": 31})
     for n in range(30):
-        published = None if n % 5 == 0 else f"2025-{n % 3 + 1:02}-0{n % 2 + 1}"
-        db.table("papers").insert(
-            {"id": f"p{n:02}", "number": n + 1, "title": f"Paper {n}", "published": published,
-             "tags": json.dumps(["x0", "x1"] if n % 2 else ["x0"]), "listed": 1}
-        )  # fmt: skip
-        marks = {"evidence": "", "source": "made up"}
-        db.table("paper_tags").insert_all(
-            {"paper": f"p{n:02}", "tag": tag, **marks}
-            for tag in (["x0", "x1"] if n % 2 else ["x0"])
-        )
-        db.table("paper_authors").insert(
-            {"paper": f"p{n:02}", "position": 1, "author": f"x{n % 2}"}
-        )
-        db.table("paper_keywords").insert({"paper": f"p{n:02}", "keyword": f"x{n % 3}"})
+        add_paper(db, n)
     entries = [*range(29, -1, -1), 29]
     db.table("entries").insert_all(
-        {
-            "id": at,
-            "listing": "page",
-            "position": at,
-            "line": 10 * at,
-            "paper": f"p{n:02}",
-            "title": "",
-        }
+        {"id": at, "listing": "page", "position": at, "line": 10 * at, "paper": f"p{n:02}",
+         "title": ""}
         for at, n in enumerate(entries, 1)
-    )
+    )  # fmt: skip
     create_indexes(db)
     for statement in STORED_COUNTS:
         db.execute(statement)
@@ -143,6 +124,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index_text(db)
     db.close()
     return path
+
+
+def add_paper(db: Database, n: int) -> None:
+    """One of every second has a second tag, one of every fifth no date."""
+    paper, tags = f"p{n:02}", ["x0", "x1"] if n % 2 else ["x0"]
+    published = None if n % 5 == 0 else f"2025-{n % 3 + 1:02}-0{n % 2 + 1}"
+    db.table("papers").insert(
+        {"id": paper, "number": n + 1, "title": f"Paper {n}", "published": published,
+         "tags": json.dumps(tags), "listed": 1}
+    )  # fmt: skip
+    marks = {"evidence": "", "source": "made up"}
+    db.table("paper_tags").insert_all({"paper": paper, "tag": tag, **marks} for tag in tags)
+    db.table("paper_authors").insert({"paper": paper, "position": 1, "author": f"x{n % 2}"})
+    db.table("paper_keywords").insert({"paper": paper, "keyword": f"x{n % 3}"})
 
 
 @pytest.fixture
