@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .listing import YearSource
 
@@ -38,10 +39,14 @@ class PrintedDate:
 def parse_printed_date(text: str) -> PrintedDate | None:
     """Parse "Dec 30" or "Oct 12, 2021"; None where the text is no date (as "Feb 30")."""
     match = _PRINTED.fullmatch(text)
-    if not match or match[1][:3].lower() not in _MONTHS:
+    return _make_date(match[1][:3].lower(), match[2], match[3]) if match else None
+
+
+@lru_cache(maxsize=4_096)  # pages print few days often
+def _make_date(month: str, day: str, year: str | None) -> PrintedDate | None:
+    if month not in _MONTHS:
         return None
-    year = int(match[3]) if match[3] else None
-    date = PrintedDate(_MONTHS.index(match[1][:3].lower()) + 1, int(match[2]), year)
+    date = PrintedDate(_MONTHS.index(month) + 1, int(day), int(year) if year else None)
     return date if date.on(2024) else None  # a leap year, so that Feb 29 may stand
 
 

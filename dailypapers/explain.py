@@ -15,11 +15,12 @@ import click
 from .command import run_command
 from .tagging import (
     Findings,
+    Kind,
     Mention,
     Tagger,
     Vocabulary,
     VocabularyError,
-    count_words,
+    list_words,
     load_vocabulary,
 )
 
@@ -106,16 +107,20 @@ def tell_tag(rules: Vocabulary, slug: str, title: str, abstract: str | None) -> 
 
 
 def _tell_place(place: str, mentions: Sequence[Mention], text: str) -> Iterator[str]:
-    for kind, group in groupby(sorted(mentions, key=lambda m: m.kind), key=lambda m: m.kind):
-        words = ", ".join(count_words(list(group), text))
+    for kind, group in groupby(sorted(mentions, key=_name_list), key=_name_list):
+        words = list_words(list(group), text)
         remark = " (counts in titles only)" if (place, kind) == ("abstract", "title") else ""
         yield f"  {place}, {kind}: {words}{remark}"
+
+
+def _name_list(mention: Mention) -> str:
+    return mention[2].key
 
 
 def _tell_verdict(found: Findings) -> str:
     if found.heads:
         return "yes, by its title"
-    if any(mention.kind == "sure" for mention in found.bodies):
+    if any(kind is Kind.SURE for _, _, kind in found.bodies):
         return "yes, by a sure phrase in the abstract"
     return f"{'yes' if found.is_earned else 'no'}, {_tell_lack(found)}"
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property
+from typing import NamedTuple
 
 
 class Severity(StrEnum):
@@ -61,8 +61,7 @@ def bound_problems(problems: Sequence[Problem]) -> list[Problem]:
     return bounded
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One card. A fact the page does not state is None, never 0 or ''.
 
     `line` is where the title stands (from 1), `position` which card of the listing it is
@@ -88,7 +87,7 @@ class Entry:
     authors: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def abstract_sha256(self) -> str | None:
         """Hex SHA-256 of the abstract's line exactly as printed, in UTF-8."""
         if self.abstract is None:

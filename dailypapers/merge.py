@@ -11,9 +11,8 @@ import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from slugify import slugify
 
@@ -33,8 +32,7 @@ _CONTRADICTIONS = {
 """Facts that should be the same wherever a paper is listed; comments and upvotes grow."""
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One entry of one listing. `number` counts all entries in the listings' order, from 1;
     `title` and `abstract` are readable."""
 
@@ -46,8 +44,7 @@ class Sighting:
     abstract: str | None
 
 
-@dataclass(frozen=True)
-class Paper:
+class Paper(NamedTuple):
     """What the sightings of one paper say together. An unknown fact is None."""
 
     id: str
@@ -203,8 +200,11 @@ def give_ids(names: Iterable[str]) -> dict[str, str]:
 
 def _newest(group: Sequence[Sighting], fact: str) -> Any:
     """The fact as the newest listing that states it has it."""
-    stated = (getattr(sighting.entry, fact) for sighting in reversed(group))
-    return next((value for value in stated if value not in (None, ())), None)
+    for sighting in reversed(group):
+        value = getattr(sighting.entry, fact)
+        if value is not None and value != ():
+            return value
+    return None
 
 
 def _choose_names(group: Sequence[Sighting], fact: str) -> tuple[str, ...]:
@@ -216,10 +216,11 @@ def _choose_names(group: Sequence[Sighting], fact: str) -> tuple[str, ...]:
 def _choose_abstract(group: Sequence[Sighting]) -> str | None:
     """The API's own beats a page's, which may be marked or cut; then the longer one wins."""
     stated = [sighting for sighting in group if sighting.entry.abstract]
-    best = max(
-        stated, key=lambda one: (one.entry.is_summary, len(one.entry.abstract or "")), default=None
-    )
-    return best.abstract if best else None
+    return max(stated, key=_rate_abstract).abstract if stated else None
+
+
+def _rate_abstract(sighting: Sighting) -> tuple[bool, int]:
+    return sighting.entry.is_summary, len(sighting.entry.abstract or "")
 
 
 def _choose_date(group: Sequence[Sighting]) -> str | None:

@@ -19,7 +19,7 @@ from pylatexenc.latexwalker import LatexMacroNode
 MAX_LATEX = 20_000
 """Characters; a longer text is no abstract, and converting it would take long."""
 
-_RESIDUE = re.compile(r"[\\{}~$`]|--")
+_RESIDUE = ("\\", "{", "}", "~", "$", "`", "--")
 _FONTS = ["em", "it", "bf", "tt", "sc", "rm", "sl", "sf"]
 _PLAIN = ["mathcal", "mathbf", "mathbb", "mathrm", "mathit", "mathsf", "mathfrak", "mathscr"]
 _ABBREVIATIONS = {"eg": "e.g.", "ie": "i.e.", "etal": "et al.", "etc": "etc.", "vs": "vs."}
@@ -65,16 +65,20 @@ def make_readable(printed: str) -> str:
     for word, pattern, sign in _MATH_WORDS:
         if word in text:  # few texts hold one, and this is much quicker than the pattern
             text = pattern.sub(sign, text)
-    if _RESIDUE.search(text) and len(text) <= MAX_LATEX:
+    if any(map(text.__contains__, _RESIDUE)) and len(text) <= MAX_LATEX:
         text = _convert_latex(text)
+    if text.isprintable() and "  " not in text:  # so that its only white space are single blanks
+        return text.strip()
     line = " ".join(text.split())
     return line if line.isprintable() else " ".join(_UNSEEN.sub("", line).split())
 
 
 def make_title_readable(printed: str) -> str:
     """The title without LaTeX; as printed where nothing else is left of it, and never unseen."""
-    titles = (make_readable(printed), " ".join(_UNSEEN.sub(" ", printed).split()))
-    return next(filter(_is_seen, titles), "(a title that cannot be seen)")
+    title = make_readable(printed)
+    if not _is_seen(title):
+        title = " ".join(_UNSEEN.sub(" ", printed).split())
+    return title if _is_seen(title) else "(a title that cannot be seen)"
 
 
 def _is_seen(text: str) -> bool:

@@ -18,7 +18,6 @@ _TITLE, _ABSTRACT = (list(TABLES["papers"].columns).index(one) for one in ("titl
 _ENTRY_FACTS = attrgetter(
     *(name for name in TABLES["entries"].columns if name not in ("id", "listing", "paper"))
 )
-_AS_PRINTED = attrgetter(*Entry.__dataclass_fields__)
 
 
 class Texts(NamedTuple):
@@ -67,7 +66,7 @@ def make_record(entry: Entry, tagger: Tagger | None) -> tuple[Record, Paper]:
     """The record of an entry, and the paper that it is alone."""
     paper = make_paper(0, "", [read_sighting(entry)])
     texts = make_texts(paper, tagger)
-    return Record(_AS_PRINTED(entry), _ENTRY_FACTS(entry), tuple(texts)), paper
+    return Record(tuple(entry), _ENTRY_FACTS(entry), tuple(texts)), paper
 
 
 def make_texts(paper: Paper, tagger: Tagger | None) -> Texts:

@@ -11,7 +11,6 @@ import sqlite3
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -89,8 +88,7 @@ def check_page(page: Page) -> None:
         assert entry.authors_count is None or 0 < entry.authors_count < 10**9
         for count in (entry.comments, entry.upvotes):
             assert count is None or 0 <= count <= 10**10
-        for field in fields(entry):
-            value = getattr(entry, field.name)
+        for value in entry:
             for text in value if isinstance(value, tuple) else [value]:
                 if isinstance(text, str):
                     check_text(text)

@@ -71,7 +71,7 @@ def expect(made: Card, position: int = 1, line: int = 1) -> Entry:
 
 
 def facts(page: Page) -> list[Entry]:
-    return [replace(entry, line=1) for entry in page.entries]
+    return [entry._replace(line=1) for entry in page.entries]
 
 
 def warnings(page: Page) -> list[str]:
@@ -94,7 +94,7 @@ def test_cards_with_all_they_print(reader: ModuleType, render: Render) -> None:
 def test_numbered_links_without_targets_have_no_arxiv_id() -> None:
     page = numbered_links.read(render_numbered_links(CARDS, targets=False))
     expected = [expect(made, position) for position, made in enumerate(CARDS, 1)]
-    assert facts(page) == [replace(entry, arxiv_id=None) for entry in expected]
+    assert facts(page) == [entry._replace(arxiv_id=None) for entry in expected]
     assert page.problems == ()
 
 
@@ -266,7 +266,7 @@ def test_a_broken_fact_costs_only_itself(
     page = reader.read(text)
     expected = [expect(made, position) for position, made in enumerate(CARDS, 1)]
     which = 1 if "authors" in printed else 0
-    expected[which] = replace(expected[which], **lost)
+    expected[which] = expected[which]._replace(**lost)
     assert facts(page) == expected
     [problem] = page.problems
     assert (problem.severity, problem.message[: len(message)]) == (Severity.WARNING, message)
@@ -281,7 +281,7 @@ def test_comments_that_are_no_number_are_unknown(reader: ModuleType, render: Ren
         links_after: ("\n6\n", "\nsix\n"),
     }[reader]
     page = reader.read(render(CARDS).replace(old, new))
-    assert facts(page)[0] == replace(expect(CARDS[0]), comments=None)
+    assert facts(page)[0] == expect(CARDS[0])._replace(comments=None)
     assert warnings(page) == ["“six” is no number of comments, so it is unknown"]
 
 
@@ -381,10 +381,10 @@ def test_whatever_is_missing_every_title_is_accounted_for(
 )
 def test_hostile_pages_take_linear_time(reader: ModuleType, render: Render, line: str) -> None:
     text = f"{line}\n{render(CARDS)}\n{line}\n{line}\n"
-    begun = time.perf_counter()
+    begun = time.process_time()
     reader.recognise(text)
     page = reader.read(text)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     assert all(len(problem.text) <= 300 for problem in page.problems)
 
 

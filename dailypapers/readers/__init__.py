@@ -65,7 +65,7 @@ def _date_listing(listing: Listing, option: int | None, stated: CaptureDate | No
     day = choose_day(heading, year, named or stated)
     listed_on = listing.listed_on or (day.isoformat() if day else None)
     dated = [
-        replace(entry, published=entry.published or _resolve_date(date, year))
+        entry._replace(published=entry.published or _resolve_date(date, year))
         for entry, date in zip(listing.entries, printed, strict=True)
     ]
     problems = [

@@ -12,7 +12,8 @@ into the next title. Above the first card stands the page's day without a year (
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..dates import parse_printed_date
 from ..listing import Entry, Problem
@@ -25,8 +26,7 @@ _BYLINE = re.compile(r"^[^\S\n]*(?:·|•[^\S\n]*\d+[^\S\n]+authors?\b)", re.MUL
 _ORGANIZATION = re.compile(r"([A-Za-z0-9][\w.-]*)(?: (.{1,100}))?")
 
 
-@dataclass(frozen=True)
-class Byline:
+class Byline(NamedTuple):
     """The facts under an abstract. Without a comment number it says that there are none."""
 
     line: Line
@@ -61,8 +61,7 @@ class _Deck:
     def add(self, pair: Pair, byline: Byline | None = None) -> None:
         entry, problems = page.make_entry(pair, len(self.entries) + 1)
         if byline:
-            entry = replace(
-                entry,
+            entry = entry._replace(
                 authors_count=byline.authors_count,
                 organization=byline.organization,
                 organization_name=byline.organization_name,
@@ -91,7 +90,7 @@ def read(text: str) -> Page:
             byline, index = _read_byline(lines, index, _pop_organization(texts, lines[index]))
             _lay_cards(deck, texts, byline)
             texts = []
-        elif parse_printed_date(lines[index].text):
+        elif page.is_date(lines[index]):
             deck.note_second_page(lines[index])
             index += 1
         else:
@@ -121,7 +120,7 @@ def _read_byline(
     byline = Byline(organization or lines[index])
     if organization:
         slug, _, name = organization.text.partition(" ")
-        byline = replace(byline, organization=slug, organization_name=name or slug)
+        byline = byline._replace(organization=slug, organization_name=name or slug)
     text = lines[index].text
     if text.startswith("•"):
         authors, dot, after_dot = text[1:].partition("·")
@@ -139,7 +138,7 @@ def _read_byline(
 def _note_authors(byline: Byline, line: Line, authors: str) -> Byline:
     match = page.AUTHORS.fullmatch(authors)
     if match and int(match[1]):
-        return replace(byline, authors_count=int(match[1]))
+        return byline._replace(authors_count=int(match[1]))
     return _note_problem(
         byline, line, f"{page.quote(authors)} is no number of authors, so it is unknown"
     )
@@ -167,7 +166,7 @@ def _note_date(byline: Byline, line: Line, text: str) -> Byline:
     if not match:
         return _note_problem(byline, line, f"{page.quote(text)} is no date, so it is unknown")
     comments = int(match[2].replace(",", "")) if match[2] else 0
-    byline = replace(byline, published_printed=match[1], comments=comments)
+    byline = byline._replace(published_printed=match[1], comments=comments)
     if parse_printed_date(match[1]) is None:
         return _note_problem(
             byline, line, f"there is no day {page.quote(match[1])}, so it is unknown"
@@ -177,7 +176,7 @@ def _note_date(byline: Byline, line: Line, text: str) -> Byline:
 
 def _note_problem(byline: Byline, line: Line, message: str) -> Byline:
     problem = page.warn(line, f"{message}; check the page as saved")
-    return replace(byline, problems=(*byline.problems, problem))
+    return byline._replace(problems=(*byline.problems, problem))
 
 
 def _lay_cards(deck: _Deck, texts: Sequence[Line], byline: Byline) -> None:

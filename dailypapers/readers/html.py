@@ -402,8 +402,7 @@ def _note_facts(
         problems.append(page.warn(line, f"left out an abstract of {len(abstract):,} characters"))
         abstract = None
     byline = [piece for piece in below if not _is_abstract(piece)]
-    entry = replace(
-        entry,
+    entry = entry._replace(
         abstract=abstract,
         arxiv_id=arxiv_id[1] if arxiv_id else None,
         upvotes=_find_upvotes(pieces),
@@ -447,11 +446,11 @@ def _note_byline(entry: Entry, line: Line, byline: list[_Piece], problems: list[
     for part in parts:
         authors = page.AUTHORS.fullmatch(part.text.lstrip("• "))
         if authors and int(authors[1]) and entry.authors_count is None:
-            entry = replace(entry, authors_count=int(authors[1]))
+            entry = entry._replace(authors_count=int(authors[1]))
         date = page.DATE_AND_COMMENTS.fullmatch(part.text)
         if date and entry.published_printed is None:
             day = date[1] if parse_printed_date(date[1]) else None
-            entry = replace(entry, published_printed=day, comments=_to_number(date[2]))
+            entry = entry._replace(published_printed=day, comments=_to_number(date[2]))
     if entry.authors_count is None:
         entry = _note_organization(entry, parts)
     if not (entry.authors_count or entry.organization or entry.published_printed):
@@ -459,7 +458,7 @@ def _note_byline(entry: Entry, line: Line, byline: list[_Piece], problems: list[
     if "·" in [part.text for part in parts] and not entry.published_printed:
         problems += _check_date(line, parts)
     entry = _note_comments(entry, parts)
-    return entry if entry.comments is not None else replace(entry, comments=0)
+    return entry if entry.comments is not None else entry._replace(comments=0)
 
 
 def _split_dots(piece: _Piece) -> list[_Piece]:
@@ -477,11 +476,11 @@ def _note_organization(entry: Entry, parts: list[_Piece]) -> Entry:
     for part in parts:
         owner = _OWNER.fullmatch(part.href)
         if owner and owner[1] not in _NO_OWNERS and not _NUMBER.fullmatch(part.text):
-            return replace(entry, organization=owner[1], organization_name=part.text[:100])
+            return entry._replace(organization=owner[1], organization_name=part.text[:100])
     for part, after in pairwise(parts):
         match = _ORGANIZATION.fullmatch(part.text)
         if match and after.text == "·" and not part.href and "author" not in part.text:
-            return replace(entry, organization=match[1], organization_name=match[2])
+            return entry._replace(organization=match[1], organization_name=match[2])
     return entry
 
 
@@ -502,5 +501,5 @@ def _note_comments(entry: Entry, parts: list[_Piece]) -> Entry:
     after = parts[dates[0] + 1 : dates[0] + 2] if dates else []
     for part in [*linked, *after]:
         if _NUMBER.fullmatch(part.text):
-            return replace(entry, comments=_to_number(part.text))
+            return entry._replace(comments=_to_number(part.text))
     return entry

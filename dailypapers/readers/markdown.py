@@ -49,7 +49,9 @@ class _Link:
 
 def recognise(text: str) -> bool:
     """A heading that links to a paper; never in HTML or JSON, which may quote one."""
-    return text.lstrip("\ufeff \t\n")[:1] not in ("<", "{") and bool(_TITLE.search(text))
+    if "/papers/" not in text or text.lstrip("\ufeff \t\n")[:1] in ("<", "{"):
+        return False
+    return bool(_TITLE.search(text))
 
 
 def read(text: str) -> Page:

@@ -54,7 +54,7 @@ class _Finder(Finder):
 
 def recognise(text: str) -> bool:
     """Headings in brackets, and a number where their link or another part's ends."""
-    if text.lstrip("\ufeff \t\n")[:1] in ("<", "{"):
+    if "][" not in text or text.lstrip("\ufeff \t\n")[:1] in ("<", "{"):
         return False
     return bool(_TITLE.search(text) and _TITLE_OR_BLOCK_END.search(text))
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..captures import MAX_LINES, CaptureError
 from ..dates import parse_printed_date
@@ -30,6 +31,9 @@ DATE_AND_COMMENTS = re.compile(
 """The parts of a byline: "5 authors", and "Sep 29, 2024 2" or "Jun 3", the last being comments."""
 
 _LONG_AS_AN_ABSTRACT = 250
+_LONG_AS_A_BUTTON = 100
+"""Characters; boilerplate and dates are shorter, even indented."""
+
 _BOILERPLATE = {
     "new",
     "get trending papers in your email inbox!",
@@ -51,8 +55,7 @@ _GLUED_BUTTON = re.compile(r"Subscribe(?=[^\sa-z])")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line that is not blank. `number` counts from 1; `printed` is the line untouched."""
 
     number: int
@@ -113,7 +116,7 @@ def split_lines(text: str) -> list[Line]:
 
 def take_heading(lines: list[Line]) -> tuple[str | None, list[Line]]:
     """The page's day, if it stands above the first card, and the lines below it."""
-    if lines and parse_printed_date(lines[0].text):
+    if lines and is_date(lines[0]):
         return lines[0].text, lines[1:]
     return None, lines
 
@@ -142,7 +145,12 @@ def has_boilerplate(text: str) -> bool:
 
 
 def _is_boilerplate(line: Line) -> bool:
-    return len(line.printed) < 100 and line.text.lower() in _BOILERPLATE
+    return len(line.printed) < _LONG_AS_A_BUTTON and line.text.lower() in _BOILERPLATE
+
+
+def is_date(line: Line) -> bool:
+    """Whether a day stands there alone."""
+    return len(line.printed) < _LONG_AS_A_BUTTON and parse_printed_date(line.text) is not None
 
 
 def is_long(line: Line) -> bool:
@@ -156,8 +164,7 @@ def looks_like_abstract(line: Line) -> bool:
     return is_long(line) or line.printed.rstrip().endswith((".", ".)", '."', ".”"))
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A title with its abstract, or with None where the page has no abstract for it."""
 
     title: Line

@@ -8,7 +8,7 @@ comments. So a reader only finds parts; a part that cannot follow the last one b
 import datetime
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -192,8 +192,7 @@ def _make_entry(card: dict[Kind, Part], position: int, problems: list[Problem]) 
     entry, wrong = page.make_entry(pair, position)
     problems += wrong
     slug, name = _read_organization(card.get(Kind.ORGANIZATION), problems)
-    return replace(
-        entry,
+    return entry._replace(
         arxiv_id=_read_arxiv_id(card, problems),
         upvotes=_read_number(card.get(Kind.UPVOTES), "upvotes", problems),
         authors_count=_read_authors(card.get(Kind.AUTHORS), problems),
