@@ -102,8 +102,8 @@ def tell_tag(rules: Vocabulary, slug: str, title: str, abstract: str | None) -> 
         yield f"{slug}: no, none of its phrases is in title or abstract"
         return
     yield f"{slug}: {_tell_verdict(found)}"
-    yield from _tell_place("title", found.in_title, found.title)
-    yield from _tell_place("abstract", found.in_abstract, found.abstract)
+    yield from _tell_place("title", found.in_title, found.text)
+    yield from _tell_place("abstract", found.in_abstract, found.text)
 
 
 def _tell_place(place: str, mentions: Sequence[Mention], text: str) -> Iterator[str]:

@@ -76,6 +76,8 @@ def make_readable(printed: str) -> str:
 def make_title_readable(printed: str) -> str:
     """The title without LaTeX; as printed where nothing else is left of it, and never unseen."""
     title = make_readable(printed)
+    if title and title.isprintable():
+        return title
     if not _is_seen(title):
         title = " ".join(_UNSEEN.sub(" ", printed).split())
     return title if _is_seen(title) else "(a title that cannot be seen)"

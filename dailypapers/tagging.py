@@ -140,14 +140,15 @@ Mention = tuple[int, int, Kind]
 """Between which blanks a phrase of a tag's rules stands, and in which list of the rules. A plain
 tuple, as each paper has a dozen."""
 
+_Mentions = tuple[list[Mention], list[Mention]]
+
 
 class Findings(NamedTuple):
-    """What a paper says of one tag's phrases; `title` and `abstract` are as the rules see them,
+    """What a paper says of one tag's phrases; `text` is title and abstract as the rules see them,
     `weight` is what one mention in the abstract counts."""
 
     tag: Tag
-    title: str
-    abstract: str
+    text: str
     in_title: Sequence[Mention]
     in_abstract: Sequence[Mention]
     weight: int
@@ -177,7 +178,7 @@ class Findings(NamedTuple):
     @property
     def evidence(self) -> str:
         """As "title: distillation; abstract: teacher ×2, student"."""
-        head, body = list_words(self.heads, self.title), list_words(self.bodies, self.abstract)
+        head, body = list_words(self.heads, self.text), list_words(self.bodies, self.text)
         if head and body:
             return f"title: {head}; abstract: {body}"
         return f"title: {head}" if head else f"abstract: {body}"
@@ -207,30 +208,29 @@ class Tagger:
 
     def find(self, title: str, abstract: str | None) -> Iterator[Findings]:
         """What the paper says of the tags, in the vocabulary's order, silence left out."""
-        folded_title, folded_abstract = fold_text(title), fold_text(abstract or "")
-        weight = 2 if folded_abstract.count(" ") < SHORT_TEXT else 1
-        in_title = self._find_mentions(folded_title)
-        in_abstract = self._find_mentions(folded_abstract)
-        for place in sorted(in_title.keys() | in_abstract.keys()):
-            heads = _keep_apart(in_title.get(place, ()))
-            bodies = _keep_apart(in_abstract.get(place, ()))
-            tag = self._tags[place]
-            yield Findings(tag, folded_title, folded_abstract, heads, bodies, weight)
+        head = fold_text(title)
+        text = f"{head}\n{fold_text(abstract or '')}"  # no phrase holds a line's end
+        weight = 2 if text.count(" ", len(head)) < SHORT_TEXT else 1
+        found = self._find_mentions(text, len(head))
+        for place in sorted(found):
+            in_title, in_abstract = found[place]
+            yield Findings(
+                self._tags[place], text, _keep_apart(in_title), _keep_apart(in_abstract), weight
+            )
 
-    def _find_mentions(self, folded: str) -> dict[int, list[Mention]]:
-        """The mentions of each tag, by its place in the vocabulary."""
-        found: dict[int, list[Mention]] = {}
+    def _find_mentions(self, text: str, title_end: int) -> dict[int, _Mentions]:
+        """The mentions of each tag in title and abstract, by its place in the vocabulary."""
+        found: dict[int, _Mentions] = {}
         if not self._automaton:  # a vocabulary of tags that have no rules yet
             return found
-        for last, (before, open_left, open_right, kinds) in self._automaton.iter(folded):
+        for last, (before, open_left, open_right, kinds) in self._automaton.iter(text):
             first = last - before
-            start = folded.rfind(" ", 0, first) if open_left else first
-            end = folded.find(" ", last) if open_right else last
+            start = text.rfind(" ", 0, first) if open_left else first
+            end = text.find(" ", last) if open_right else last
             for place, kind in kinds:
-                if place in found:
-                    found[place].append((start, end, kind))
-                else:
-                    found[place] = [(start, end, kind)]
+                if place not in found:
+                    found[place] = ([], [])
+                found[place][first > title_end].append((start, end, kind))
         return found
 
 

@@ -1,8 +1,12 @@
 import random
 
+from hypothesis import given
+from hypothesis import strategies as st
+from slugify import slugify
+
 from dailypapers.catalogue import Catalogue, merge_listings
 from dailypapers.listing import Entry, Listing
-from dailypapers.merge import Paper, fold_title
+from dailypapers.merge import MAX_SLUG, Paper, fold_title, make_slug
 
 from .pages import abstract
 
@@ -151,3 +155,9 @@ def test_organizations_have_the_newest_name() -> None:
         ]
     )
     assert catalogue.organizations == {"nvidia": "NVIDIA"}
+
+
+@given(st.one_of(st.text("aZ0 :-"), st.text(max_size=300)))
+def test_plain_titles_have_the_ids_that_slugify_gives(title: str) -> None:
+    made = slugify(title, max_length=MAX_SLUG, word_boundary=True)
+    assert make_slug(title) == (made or "paper")
