@@ -16,11 +16,11 @@ from dailypapers.command import is_watched, run_command, say, say_when_stopped, 
 from dailypapers.database import (
     WriteError,
     explain_failure,
-    forget_inspect_data,
+    hold_folder,
     replace_database,
     write_database,
-    write_inspect_data,
 )
+from dailypapers.finishing import forget_inspect_data, write_inspect_data
 from dailypapers.parquet import find_parquet_folder, is_parquet_possible, write_parquet
 from dailypapers.reading import read_files
 from dailypapers.tagging import Tagger, Vocabulary, VocabularyError, load_vocabulary
@@ -101,7 +101,7 @@ def _read_all(
         with click.progressbar(
             read, label="Reading", length=len(paths), file=sys.stderr, hidden=hidden
         ) as bar:
-            catalogue = Catalogue(bar)
+            catalogue = Catalogue(bar, tagger)
         yield catalogue
 
 
@@ -165,20 +165,21 @@ def _write(catalogue: Catalogue, target: Path, vocabulary: Vocabulary) -> None:
     report = say if is_watched() else _be_silent
     inspect_file = PROJECT / "inspect-data.json"
     is_served = target.resolve().parent == PROJECT / "db"
-    with replace_database(target, say) as building:
-        write_database(building, catalogue, vocabulary, report)
+    with hold_folder(target, say):
+        with replace_database(target) as building:
+            write_database(building.path, catalogue, vocabulary, report)
+            if is_served:
+                forget_inspect_data(target, inspect_file)
         if is_served:
-            forget_inspect_data(target, inspect_file)
-    if is_served:
-        _write_inspect_data(target, inspect_file)
+            _write_inspect_data(target, inspect_file, building.sha256)
 
 
-def _write_inspect_data(target: Path, inspect_file: Path) -> None:
+def _write_inspect_data(target: Path, inspect_file: Path, sha256: str) -> None:
     """Without it, Datasette reads the whole file when it starts."""
     unfinished = f"{target} is written, but not {inspect_file.name}"
     try:
         with say_when_stopped(f"stopped; {unfinished}"):
-            write_inspect_data(target, inspect_file)
+            write_inspect_data(target, inspect_file, sha256)
     except OSError as error:
         raise click.ClickException(f"{unfinished}: {error.strerror or error}") from error
 

@@ -47,7 +47,8 @@ def build_database(count: int) -> Path:
             ),
         )
     create_indexes(db)
-    index_text(db)
+    index_text(db, db.execute("select number, title, abstract from papers"))
+    db.conn.commit()
     db.analyze()
     db.close()
     part.rename(path)

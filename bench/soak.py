@@ -25,8 +25,8 @@ from listing_pages import write_listings
 from serving import run_server, serve_site
 from visitors import ALL_ROWS, Record, Visitor, connect, read_places
 
-from dailypapers.database import write_inspect_data
 from dailypapers.files import replace_file
+from dailypapers.finishing import write_inspect_data
 
 LOOK_SECONDS = 5
 STREAMS = 10

@@ -4,14 +4,13 @@ Reading makes each listing a `StagedListing`: what merging needs of its entries,
 each, and where their records stand. So a million papers are merged in some hundred megabytes.
 """
 
-import marshal
-import os
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import overload
+from typing import IO, overload
 
 from .listing import Listing, Problem, Severity
 from .merge import (
@@ -23,13 +22,17 @@ from .merge import (
     make_slug,
     make_title_key,
     name_listings,
+    read_sighting,
     tell_apart,
 )
-from .rows import Record, Row, Texts, make_record, make_texts
+from .records import Records, pack_records
+from .rows import Row, Signs, find_signs, make_paper_row, restore_entry, stage_entry
 from .tagging import Tagger
 
 _KEY = 16
 """Bytes of a title's key."""
+
+_NO_RECORDS = pack_records([])
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class StagedListing:
     """A listing without its entries.
 
     Of these there are the `keys` of their titles, their `slugs` and `arxiv_ids` ("" for none), each
-    in one piece; the names of organizations; and their records, of the `sizes` in turn, from
-    `start` on in the file of that `handle`, or where that is None, in `content`.
+    in one piece; the names of organizations; and the records that `stage_entry` gives: the facts of
+    the paper that an entry is `alone`, its own `facts`, and itself as `printed`. They are apart
+    because one process writes papers and another entries.
     """
 
     listing: Listing
@@ -48,33 +52,35 @@ class StagedListing:
     arxiv_ids: str = ""
     organizations: dict[str, str] = field(default_factory=dict)
     has_names: bool = False
-    sizes: "array[int]" = field(default_factory=lambda: array("I"))
-    content: bytes = b""
-    handle: int | None = None
-    start: int = 0
+    alone: Records = _NO_RECORDS
+    facts: Records = _NO_RECORDS
+    printed: Records = _NO_RECORDS
 
     @property
     def entries(self) -> int:
         """How many there are."""
-        return len(self.sizes)
+        return len(self.facts)
 
-    def read(self, offset: int, size: int) -> bytes:
-        """The bytes of one record."""
-        if self.handle is None:
-            return self.content[offset : offset + size]
-        return os.pread(self.handle, size, self.start + offset)
+    def move_to(self, file: IO[bytes]) -> "StagedListing":
+        """The same with its records at the end of a file, which must stay open. Raises OSError."""
+        return replace(
+            self,
+            alone=self.alone.move_to(file),
+            facts=self.facts.move_to(file),
+            printed=self.printed.move_to(file),
+        )
 
 
 def stage_listing(listing: Listing, tagger: Tagger | None = None) -> StagedListing:
     """Work out all that an entry tells without others of its paper; with a tagger, tags too."""
-    made = [make_record(entry, tagger) for entry in listing.entries]
-    records = [marshal.dumps(tuple(record)) for record, _ in made]
     entries = listing.entries
+    sightings = [read_sighting(entry) for entry in entries]
+    staged = [stage_entry(sighting, tagger) for sighting in sightings]
     return StagedListing(
         replace(listing, entries=()),
         listing.cards,
-        keys=b"".join(make_title_key(paper.title) for _, paper in made),
-        slugs="\n".join(make_slug(paper.title) for _, paper in made),
+        keys=b"".join(make_title_key(sighting.title) for sighting in sightings),
+        slugs="\n".join(make_slug(sighting.title) for sighting in sightings),
         arxiv_ids="\n".join(entry.arxiv_id or "" for entry in entries),
         organizations={
             entry.organization: entry.organization_name or entry.organization
@@ -82,8 +88,9 @@ def stage_listing(listing: Listing, tagger: Tagger | None = None) -> StagedListi
             if entry.organization
         },
         has_names=any(entry.authors or entry.keywords for entry in entries),
-        sizes=array("I", map(len, records)),
-        content=b"".join(records),
+        alone=pack_records(alone for alone, _, _ in staged),
+        facts=pack_records(facts for _, facts, _ in staged),
+        printed=pack_records(printed for _, _, printed in staged),
     )
 
 
@@ -91,34 +98,28 @@ class Catalogue:
     """Listings by their id in order, papers, organizations' names by their slug, how many papers
     each listing was the first to list, and all problems with the id of their listing.
 
-    Papers are made when they are asked for.
+    Papers are made when they are asked for. The tagger is for those that no single entry tells of.
     """
 
-    def __init__(self, staged: Iterable[StagedListing]) -> None:
+    def __init__(self, staged: Iterable[StagedListing], tagger: Tagger | None = None) -> None:
         ordered = list(_empty_copies(sorted(staged, key=lambda one: one.listing.order)))
         self.listings = dict(
             zip(name_listings(one.listing for one in ordered), ordered, strict=True)
         )
         self._ids, self._staged = list(self.listings), ordered
         self._begins = list(accumulate((one.entries for one in ordered), initial=0))
-        self._listing_of = array("I")
-        self._offsets, self._sizes = array("I"), array("I")
-        for index, one in enumerate(ordered):
-            self._listing_of.extend([index] * one.entries)
-            self._offsets.extend(list(accumulate(one.sizes, initial=0))[:-1])
-            self._sizes.extend(one.sizes)
         self.paper_of = group_entries(_list_keys(ordered))
         self._members, self._starts = _sort_by_group(self.paper_of)
-        self.new_papers = Counter(
-            self._ids[self._listing_of[first]] for first in self._list_firsts()
-        )
+        self._tellers = array("I", self._list_firsts())
+        self.new_papers = Counter(self._ids[self._find_listing(one)] for one in self._tellers)
         self.paper_ids = _PackedTexts(self._choose_ids())
         self.papers = Papers(self)
         self.organizations = dict(
             sorted({k: v for one in ordered for k, v in one.organizations.items()}.items())
         )
         self.has_names = any(one.has_names for one in ordered)
-        self.problems = tuple(self._find_problems())
+        self._told: dict[int, Signs] = {}
+        self.problems = (*self._list_problems(), *self._settle_merged(tagger))
 
     def _list_firsts(self) -> Iterator[int]:
         """The first entry of each paper."""
@@ -137,64 +138,76 @@ class Catalogue:
                 yield slug
                 number += 1
 
-    def _find_problems(self) -> Iterator[tuple[str, Problem]]:
+    def _list_problems(self) -> Iterator[tuple[str, Problem]]:
         for key, one in self.listings.items():
             for problem in one.listing.problems:
                 yield key, problem
-        for paper in range(len(self.papers)):
-            if not self.is_alone(paper):
-                yield from find_contradictions(self.papers[paper])
 
-    def is_alone(self, paper: int) -> bool:
+    def _settle_merged(self, tagger: Tagger | None) -> Iterator[tuple[str, Problem]]:
+        """Of papers of several entries: what contradicts, and whose signs are the paper's."""
+        for place in range(len(self.papers)):
+            if not self._is_alone(place):
+                paper = self.papers[place]
+                self._settle_signs(place, paper, tagger)
+                yield from find_contradictions(paper)
+
+    def _settle_signs(self, place: int, paper: Paper, tagger: Tagger | None) -> None:
+        for sighting in paper.sightings:
+            if (sighting.title, sighting.abstract) == (paper.title, paper.abstract):
+                self._tellers[place] = sighting.number - 1
+                return
+        self._told[place] = find_signs(paper.title, paper.abstract, tagger)
+
+    def _is_alone(self, paper: int) -> bool:
         """Whether only one entry speaks of the paper of this index."""
         return self._starts[paper + 1] - self._starts[paper] == 1
 
-    def list_entries(self, paper: int) -> Sequence[int]:
-        """The indexes of the entries of a paper, oldest first."""
-        return self._members[self._starts[paper] : self._starts[paper + 1]]
+    def _find_listing(self, entry: int) -> int:
+        return bisect_right(self._begins, entry) - 1
 
     def list_sightings(self, paper: int) -> list[Sighting]:
         """The entries of a paper, oldest first."""
-        return [self._make_sighting(entry) for entry in self.list_entries(paper)]
+        entries = self._members[self._starts[paper] : self._starts[paper + 1]]
+        return [self._make_sighting(entry) for entry in entries]
 
-    def _make_sighting(self, index: int) -> Sighting:
-        record = self.read_record(index)
-        listing, day = self.find_listing(index), self.find_day(index)
-        return Sighting(index + 1, listing, day, record.entry, *record.readable)
+    def _make_sighting(self, entry: int) -> Sighting:
+        index = self._find_listing(entry)
+        one, place = self._staged[index], entry - self._begins[index]
+        title, abstract, *_ = one.alone[place]
+        printed = restore_entry(one.printed[place], abstract)
+        return Sighting(
+            entry + 1, self._ids[index], one.listing.listed_on, printed, title, abstract
+        )
 
-    def find_listing(self, entry: int) -> str:
-        """The id of an entry's listing."""
-        return self._ids[self._listing_of[entry]]
+    def list_paper_rows(self) -> Iterator[Row]:
+        """The rows of all papers, by number."""
+        following = 0
+        for begin, one in zip(self._begins, self._staged, strict=False):
+            day = one.listing.listed_on
+            for entry, facts in enumerate(one.alone, begin):
+                if self.paper_of[entry] != following:
+                    continue  # an earlier one speaks of the same paper
+                if self._is_alone(following):
+                    yield (self.paper_ids[following], following + 1, *facts, day, day)
+                else:
+                    yield make_paper_row(self.papers[following], self.read_signs(following))
+                following += 1
 
-    def find_day(self, entry: int) -> str | None:
-        """The day that an entry's listing lists."""
-        return self._staged[self._listing_of[entry]].listing.listed_on
+    def list_entry_rows(self) -> Iterator[Row]:
+        """The rows of all entries, by id."""
+        for begin, key, one in zip(self._begins, self._ids, self._staged, strict=False):
+            for entry, ((position, line, *facts), _, _) in enumerate(one.facts, begin):
+                paper = self.paper_ids[self.paper_of[entry]]
+                yield (entry + 1, key, position, line, paper, *facts)
 
-    def read_record(self, entry: int) -> Record:
-        """What was worked out for an entry."""
-        one = self._staged[self._listing_of[entry]]
-        return Record(*marshal.loads(one.read(self._offsets[entry], self._sizes[entry])))
-
-    def read_entry_row(self, entry: int) -> Row:
-        """The row of an entry."""
-        position, line, *facts = self.read_record(entry).facts
-        paper = self.paper_ids[self.paper_of[entry]]
-        return (entry + 1, self.find_listing(entry), position, line, paper, *facts)
-
-    def read_texts(self, paper: int, tagger: Tagger | None) -> Texts:
-        """The row, the tags and the links of a paper."""
-        entries = self.list_entries(paper)
-        number, key = paper + 1, self.paper_ids[paper]
-        if len(entries) == 1:
-            texts = self.read_record(entries[0]).texts
-            day = self.find_day(entries[0])
-            return texts._replace(row=(key, number, *texts.row[2:-2], day, day))
-        merged = self.papers[paper]
-        for entry in entries:
-            texts = self.read_record(entry).texts
-            if texts.are_of(merged):
-                return texts.give_to(merged)
-        return make_texts(merged, tagger)
+    def read_signs(self, paper: int) -> Signs:
+        """The tags and links of the paper of this index."""
+        if paper in self._told:
+            return self._told[paper]
+        entry = self._tellers[paper]
+        index = self._find_listing(entry)
+        _, tags, links = self._staged[index].facts[entry - self._begins[index]]
+        return Signs(tags, links)
 
 
 class Papers(Sequence[Paper]):

@@ -1,12 +1,12 @@
 """The catalogue into a database file, and that file into the place of the old one."""
 
-import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from sqlite_utils import Database
 from .catalogue import Catalogue
 from .columns import write_columns
 from .files import lock_folder, replace_file
+from .finishing import check_database
 from .listing import Severity
-from .merge import Paper, give_ids
+from .merge import give_ids
 from .rows import Row
 from .schema import COUNT_WORDS, FULL_TEXT, STORED_COUNTS, TABLES
-from .tagging import SOURCE, Tagger, Vocabulary
+from .tagging import SOURCE, Vocabulary
 from .workers import WorkerError, count_processors, work_beside
 
 Report = Callable[[str], None]
@@ -31,10 +32,14 @@ _HASH_SIZE = 128 * 1024 * 1024
 MANY = 2_000
 """Papers from which on a second process pays."""
 
-BESIDE = (
-    "entries", "paper_tags", "links", "authors", "paper_authors", "keywords", "paper_keywords",
-)  # fmt: skip
-"""The tables that it writes."""
+BESIDE = ("entries", "words")
+"""The tables that it writes, besides the text index."""
+
+_TEXT_TABLES = tuple(f"papers_fts_{part}" for part in ("data", "idx", "docsize", "config"))
+"""Those in which FTS5 keeps the text index."""
+
+_ROWS = 60
+"""Rows of a statement: all their values are parameters, of which old SQLites take 32,766."""
 
 _BATCH = 2_000
 """Papers whose tags and links are written at a time."""
@@ -44,22 +49,38 @@ class WriteError(Exception):
     """The database could not be written; the message says why. The old file is untouched."""
 
 
+@dataclass
+class Building:
+    """A new file; once it is whole, with its SHA-256 in hex."""
+
+    path: Path
+    sha256: str = ""
+
+
 @contextmanager
-def replace_database(target: Path, notice: Report = lambda words: None) -> Iterator[Path]:
+def hold_folder(target: Path, notice: Report) -> Iterator[None]:
+    """Within the block, no other build replaces `target`. Builds in one folder wait for each other,
+    which `notice` is told of. Raises WriteError where the folder refuses."""
+    waiting = f"another build writes into {target.parent}/; waiting for its end"
+    folder = target.resolve().parent
+    with explain_failure(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder, lambda: notice(waiting)):
+            yield
+
+
+@contextmanager
+def replace_database(target: Path) -> Iterator[Building]:
     """A path to build a new file at; when the block ends well, it replaces `target` in one step.
 
     Raises WriteError where the folder or the disk refuses. Whatever happens, even a
     kill, `target` is the old file or the new one, whole. A killed build leaves its unfinished
-    file behind, which the next one removes. Builds in one folder wait for each other, which
-    `notice` is told of.
+    file behind, which the next one removes.
     """
-    waiting = f"another build writes into {target.parent}/; waiting for its end"
-    with (
-        explain_failure(target),
-        replace_file(target, "building", lambda: notice(waiting)) as building,
-    ):
+    with explain_failure(target), replace_file(target, "building") as path:
+        building = Building(path)
         yield building
-        _check_database(building)
+        building.sha256 = check_database(path)
 
 
 @contextmanager
@@ -72,36 +93,23 @@ def explain_failure(target: Path) -> Iterator[None]:
         raise WriteError(f"cannot write {target}: {reason}") from error
 
 
-def _check_database(path: Path) -> None:
-    """Raises sqlite3.DatabaseError where SQLite finds the file damaged or a reference broken."""
-    with closing(_open_readonly(path)) as connection:
-        verdict = connection.execute("pragma integrity_check").fetchone()[0]
-        broken = connection.execute("pragma foreign_key_check").fetchall()
-    if verdict != "ok" or broken:
-        raise sqlite3.DatabaseError(f"the new file is damaged: {verdict}, {broken[:3]}")
-
-
-def _open_readonly(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-
-
 def write_database(
     path: Path, catalogue: Catalogue, vocabulary: Vocabulary, report: Report = lambda stage: None
 ) -> None:
     """Write all tables, then what needs them whole: counts, indexes, text index, statistics.
 
-    Of many papers, another process writes half of the tables meanwhile, into a file beside it.
-    `report` is told each stage as it begins. Raises sqlite3.Error, as on a full disk, and
-    WorkerError.
+    Of many papers, another process makes the text index meanwhile, in a file beside it. `report`
+    is told each stage as it begins. Raises sqlite3.Error, as on a full disk, and WorkerError.
     """
-    tagger = Tagger(vocabulary)
     beside = path.with_name(f"{path.name}-beside")
-    with _do_beside(beside, catalogue, tagger) as wait, closing(_open_unfinished(path)) as db:
+    with _do_beside(beside, catalogue) as wait, closing(_open_unfinished(path)) as db:
         report("writing tables")
         with db.atomic():
             create_tables(db)
-            _save_papers(db, catalogue, tagger)
+            _save(db, "papers", catalogue.list_paper_rows())
+            _save_signs(db, catalogue)
             _save_lookups(db, catalogue, vocabulary)
+            _save_names(db, catalogue)
             _save_listings(db, catalogue)
         report("finding related papers")
         with db.atomic():
@@ -109,7 +117,6 @@ def write_database(
         report("indexing")
         with db.atomic():
             create_indexes(db)
-        index_text(db)
         wait()
         _take_over(db, beside)
         with db.atomic():
@@ -130,10 +137,10 @@ def _open_unfinished(path: Path) -> Database:
 
 
 @contextmanager
-def _do_beside(beside: Path, catalogue: Catalogue, tagger: Tagger) -> Iterator[Callable[[], None]]:
+def _do_beside(beside: Path, catalogue: Catalogue) -> Iterator[Callable[[], None]]:
     """Begin to write the file beside; what the block is given waits until it is there."""
     beside.unlink(missing_ok=True)  # a killed build's
-    work = partial(_write_beside, beside, catalogue, tagger)
+    work = partial(_write_beside, beside, catalogue)
     try:
         if len(catalogue.papers) < MANY or count_processors() == 1:
             yield work
@@ -144,22 +151,22 @@ def _do_beside(beside: Path, catalogue: Catalogue, tagger: Tagger) -> Iterator[C
         beside.unlink(missing_ok=True)
 
 
-def _write_beside(path: Path, catalogue: Catalogue, tagger: Tagger) -> None:
+def _write_beside(path: Path, catalogue: Catalogue) -> None:
     with closing(_open_unfinished(path)) as db, db.atomic():
         create_tables(db)
-        _save_entries(db, catalogue)
-        _save_tags_and_links(db, catalogue, tagger)
-        if catalogue.has_names:
-            _save_names(db, catalogue.papers)
+        _save(db, "entries", catalogue.list_entry_rows())
         create_indexes(db, BESIDE)
+        index_text(db, (row[1:4] for row in catalogue.list_paper_rows()))
 
 
 def _take_over(db: Database, beside: Path) -> None:
     """The tables of the file beside. SQLite copies the pages' rows as they are, indexes too, since
-    both tables have the same ones."""
+    both tables have the same ones; those of FTS5 as VACUUM would."""
+    db.execute(FULL_TEXT)
     db.execute("attach ? as beside", [str(beside)])
     with db.atomic():
-        for table in BESIDE:
+        for table in (*BESIDE, *_TEXT_TABLES):
+            db.execute(f"delete from main.{table}")  # noqa: S608
             db.execute(f"insert into main.{table} select * from beside.{table}")  # noqa: S608
     db.execute("detach beside")
 
@@ -178,15 +185,16 @@ def create_tables(db: Database) -> None:
 
 
 def _save(db: Database, table: str, rows: Iterable[Row]) -> None:
-    """One prepared statement for all rows, of the table's columns in their order: insert_all makes
-    one for each sixty, at four times the cost."""
-    marks = ", ".join("?" * len(TABLES[table].columns))
-    db.conn.executemany(f"insert into {table} values ({marks})", rows)  # noqa: S608
-
-
-def _save_papers(db: Database, catalogue: Catalogue, tagger: Tagger) -> None:
-    papers = range(len(catalogue.papers))
-    _save(db, "papers", (catalogue.read_texts(paper, tagger).row for paper in papers))
+    """Rows of the table's columns in their order; of few columns, a statement for many rows takes
+    half the time of one for each."""
+    width = len(TABLES[table].columns)
+    one = f"({', '.join('?' * width)})"
+    many = f"insert into {table} values {', '.join([one] * _ROWS)}"  # noqa: S608
+    values = chain.from_iterable(rows)
+    while len(chunk := list(islice(values, width * _ROWS))) == width * _ROWS:
+        db.conn.execute(many, chunk)
+    rest = (chunk[start : start + width] for start in range(0, len(chunk), width))
+    db.conn.executemany(f"insert into {table} values {one}", rest)  # noqa: S608
 
 
 def _save_lookups(db: Database, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
@@ -226,27 +234,24 @@ _LISTING_FACTS = attrgetter(
 )
 
 
-def _save_entries(db: Database, catalogue: Catalogue) -> None:
-    _save(db, "entries", map(catalogue.read_entry_row, range(len(catalogue.paper_of))))
-
-
-def _save_tags_and_links(db: Database, catalogue: Catalogue, tagger: Tagger) -> None:
-    """In the order of their keys, in which they stand, some papers at a time."""
+def _save_signs(db: Database, catalogue: Catalogue) -> None:
+    """Tags and links in the order of their keys, in which they stand, some papers at a time."""
     ids = catalogue.paper_ids
     order = sorted(range(len(ids)), key=ids.__getitem__)
     for start in range(0, len(order), _BATCH):
-        texts = {
-            ids[paper]: catalogue.read_texts(paper, tagger)
-            for paper in order[start : start + _BATCH]
-        }
-        tags = ((key, *tag, SOURCE) for key, own in texts.items() for tag in own.tags)
+        signs = [
+            (ids[paper], catalogue.read_signs(paper)) for paper in order[start : start + _BATCH]
+        ]
+        tags = ((key, *tag, SOURCE) for key, own in signs for tag in own.tags)
         _save(db, "paper_tags", tags)
-        links = ((key, *link) for key, own in texts.items() for link in own.links)
-        _save(db, "links", links)
+        _save(db, "links", ((key, *link) for key, own in signs for link in own.links))
 
 
-def _save_names(db: Database, papers: Sequence[Paper]) -> None:
+def _save_names(db: Database, catalogue: Catalogue) -> None:
     """Authors in order, and keywords with their case folded, where listings give them."""
+    if not catalogue.has_names:
+        return
+    papers = catalogue.papers
     authors = give_ids(name for paper in papers for name in paper.authors)
     keywords = give_ids(name.casefold() for paper in papers for name in paper.keywords)
     _save(db, "authors", _make_name_rows(authors))
@@ -326,65 +331,12 @@ def create_indexes(db: Database, names: Iterable[str] = TABLES) -> None:
             db.table(name).create_index(columns)
 
 
-def index_text(db: Database) -> None:
-    """Built last and in one go, from the finished rows."""
+def index_text(db: Database, texts: Iterable[tuple[int, str, str | None]]) -> None:
+    """Build the text index in one go, from the number, title and abstract of all papers, and count
+    how many of them hold each word."""
     db.execute(FULL_TEXT)
     db.execute("insert into papers_fts(papers_fts, rank) values ('hashsize', ?)", [_HASH_SIZE])
-    for command in ("rebuild", "optimize"):
-        db.execute("insert into papers_fts(papers_fts) values (?)", [command])
+    db.conn.executemany("insert into papers_fts(rowid, title, abstract) values (?, ?, ?)", texts)
+    db.execute("insert into papers_fts(papers_fts) values ('optimize')")
     db.execute("create virtual table temp.vocabulary using fts5vocab(main, papers_fts, row)")
     db.execute(COUNT_WORDS)
-    db.conn.commit()
-
-
-def write_inspect_data(target: Path, inspect_file: Path) -> None:
-    """Tell Datasette the file's hash and counts, which it would else work out at its start.
-
-    `inspect_file` is the inspect-data.json beside metadata.yml; it may speak of several
-    databases, and keeps what it says of others that still exist. Raises OSError.
-    """
-    with lock_folder(target.resolve().parent):  # no other build replaces what is counted here
-        known = {
-            name: data
-            for name, data in read_inspect_data(inspect_file).items()
-            if name != target.stem and (inspect_file.parent / data["file"]).exists()
-        }
-        known[target.stem] = {
-            "hash": _hash_file(target),
-            "size": target.stat().st_size,
-            "file": os.path.relpath(target, inspect_file.parent),
-            "tables": {name: {"count": count} for name, count in _count_rows(target).items()},
-        }
-        _write_inspect_file(inspect_file, known)
-
-
-def forget_inspect_data(target: Path, inspect_file: Path) -> None:
-    """Drop what is said of `target`, before it changes: no counts are better than old ones."""
-    known = read_inspect_data(inspect_file)
-    if known.pop(target.stem, None):
-        _write_inspect_file(inspect_file, known)
-
-
-def read_inspect_data(inspect_file: Path) -> dict[str, Mapping[str, Any]]:
-    """What inspect-data.json says, by database name; nothing where it is missing or damaged."""
-    try:
-        known = json.loads(inspect_file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: value for key, value in known.items() if "file" in value}
-
-
-def _write_inspect_file(path: Path, known: Mapping[str, Mapping[str, Any]]) -> None:
-    with replace_file(path, "building") as part:
-        part.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _count_rows(path: Path) -> dict[str, int]:
-    with closing(_open_readonly(path)) as connection:
-        db = Database(connection)
-        return {name: db.table(name).count for name in db.table_names()}

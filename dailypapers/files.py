@@ -32,9 +32,9 @@ def replace_file(
         part.unlink(missing_ok=True)
         try:
             yield part
-            _sync(part)  # on the disk before anybody can open it under its name
+            sync(part)  # on the disk before anybody can open it under its name
             part.replace(final)
-            _sync(final.parent)
+            sync(final.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -67,7 +67,7 @@ def _wait_turn(handle: int, notice: Callable[[], None]) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until what was written to a file, or renamed in a folder, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -59,11 +58,7 @@ def _make_work(
     file: IO[bytes], year: int | None, tagger: Tagger
 ) -> Callable[[Path], StagedListing]:
     def work(path: Path) -> StagedListing:
-        staged = stage_listing(read_file(path, year), tagger)
-        start = file.tell()
-        file.write(staged.content)
-        file.flush()
-        return replace(staged, content=b"", handle=file.fileno(), start=start)
+        return stage_listing(read_file(path, year), tagger).move_to(file)
 
     return work
 

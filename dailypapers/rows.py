@@ -1,87 +1,44 @@
 """Papers and entries as rows, and what is known of an entry before others of its paper are."""
 
 import json
-from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from .links import find_links
 from .listing import Entry
-from .merge import Paper, make_paper, read_sighting
+from .merge import Paper, Sighting, make_paper
 from .schema import TABLES
 from .tagging import Tagger
 
 Row = tuple[Any, ...]
 """Values in the order of a table's columns."""
 
-_TITLE, _ABSTRACT = (list(TABLES["papers"].columns).index(one) for one in ("title", "abstract"))
 _ENTRY_FACTS = attrgetter(
     *(name for name in TABLES["entries"].columns if name not in ("id", "listing", "paper"))
 )
 
 
-class Texts(NamedTuple):
-    """A paper's row with what its title and abstract tell: tags as (slug, evidence), by slug, and
-    links as (url, kind)."""
+class Signs(NamedTuple):
+    """What a paper's title and abstract tell: tags as (slug, evidence), by slug, and links as
+    (url, kind)."""
 
-    row: Row
     tags: tuple[tuple[str, str], ...]
     links: tuple[tuple[str, str], ...]
 
-    def are_of(self, paper: Paper) -> bool:
-        """Whether the paper has this title and this abstract."""
-        return (self.row[_TITLE], self.row[_ABSTRACT]) == (paper.title, paper.abstract)
 
-    def give_to(self, paper: Paper) -> "Texts":
-        """The same tags and links with the row of that paper."""
-        return self._replace(row=_make_paper_row(paper, [slug for slug, _ in self.tags]))
-
-
-class Record(NamedTuple):
-    """An entry between reading and writing: as printed, as a row, and as the paper that it is if
-    no other entry speaks of it. All values are plain, so that marshal takes them."""
-
-    printed: Row
-    facts: Row
-    alone: tuple[Any, ...]
-
-    @property
-    def entry(self) -> Entry:
-        """The entry itself."""
-        return Entry(*self.printed)
-
-    @property
-    def readable(self) -> tuple[str, str | None]:
-        """Title and abstract."""
-        row = self.alone[0]
-        return row[_TITLE], row[_ABSTRACT]
-
-    @property
-    def texts(self) -> Texts:
-        """What the entry alone tells."""
-        return Texts(*self.alone)
+def find_signs(title: str, abstract: str | None, tagger: Tagger | None) -> Signs:
+    """The tags and links of a readable text; without a tagger, no tags."""
+    earned = tagger.tag(title, abstract) if tagger else []
+    links = find_links(abstract or "")
+    return Signs(
+        tuple((slug, evidence) for slug, evidence in sorted(earned)),
+        tuple((link.url, link.kind.value) for link in links),
+    )
 
 
-def make_record(entry: Entry, tagger: Tagger | None) -> tuple[Record, Paper]:
-    """The record of an entry, and the paper that it is alone."""
-    paper = make_paper(0, "", [read_sighting(entry)])
-    texts = make_texts(paper, tagger)
-    return Record(tuple(entry), _ENTRY_FACTS(entry), tuple(texts)), paper
-
-
-def make_texts(paper: Paper, tagger: Tagger | None) -> Texts:
-    """The row of a paper, its tags and its links."""
-    earned = tagger.tag(paper.title, paper.abstract) if tagger else []
-    tags = sorted((tag.slug, tag.evidence) for tag in earned)
-    links = [(link.url, link.kind.value) for link in find_links(paper.abstract or "")]
-    return Texts(_make_paper_row(paper, [slug for slug, _ in tags]), tuple(tags), tuple(links))
-
-
-def _make_paper_row(paper: Paper, tags: Sequence[str]) -> Row:
-    days = paper.listed_days
+def make_paper_facts(paper: Paper, signs: Signs) -> Row:
+    """The row of a paper, from its title on, but for the days on which it was listed."""
     return (
-        paper.id,
-        paper.number,
         paper.title,
         paper.abstract,
         paper.published,
@@ -92,8 +49,30 @@ def _make_paper_row(paper: Paper, tags: Sequence[str]) -> Row:
         paper.upvotes,
         paper.arxiv_id,
         paper.url,
-        json.dumps(tags),
+        json.dumps([slug for slug, _ in signs.tags]),
         len(paper.sightings),
-        days[0] if days else None,
-        days[-1] if days else None,
     )
+
+
+def make_paper_row(paper: Paper, signs: Signs) -> Row:
+    """The row of a paper."""
+    days = paper.listed_days
+    first, last = (days[0], days[-1]) if days else (None, None)
+    return (paper.id, paper.number, *make_paper_facts(paper, signs), first, last)
+
+
+def stage_entry(sighting: Sighting, tagger: Tagger | None) -> tuple[Row, Row, Row]:
+    """Work out all that an entry tells without others of its paper. As three tuples: the facts of
+    its paper, if no other entry speaks of it; its own for the table, with tags and links; and the
+    entry as printed, without the abstract where that is readable as it is."""
+    entry = sighting.entry
+    signs = find_signs(sighting.title, sighting.abstract, tagger)
+    alone = make_paper_facts(make_paper(0, "", [sighting]), signs)
+    own = None if entry.abstract == sighting.abstract else entry.abstract
+    return alone, (_ENTRY_FACTS(entry), *signs), tuple(entry._replace(abstract=own))
+
+
+def restore_entry(printed: Row, readable_abstract: str | None) -> Entry:
+    """The entry as it was printed."""
+    entry = Entry(*printed)
+    return entry if entry.abstract is not None else entry._replace(abstract=readable_abstract)

@@ -4,6 +4,7 @@ Each worker holds a thread that waits for the other end of a pipe to close: the 
 with the process that holds it, even a killed one, and then the worker stops at once.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -166,6 +167,8 @@ def _live(
     for one in foreign:
         one.close()
     threading.Thread(target=_stop_when_alone, args=[gone], daemon=True).start()
+    gc.freeze()  # what is there stays; and little of what work makes refers back to itself
+    gc.set_threshold(50_000)
     with suppress(OSError):  # nobody listens any more
         serve(connection)
 

@@ -14,7 +14,7 @@ import pytest
 from datasette.app import Datasette
 from hypothesis import settings
 
-from dailypapers.database import write_inspect_data
+from dailypapers.finishing import write_inspect_data
 from dailypapers.publishing.opened import close_files
 
 from .processes import find_port, wait_until_up

@@ -1,5 +1,6 @@
 """What stands in the built file: the sample's facts, and the promises of its stored counts."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def test_damaged_file_replaces_nothing(tmp_path: Path) -> None:
     target = tmp_path / "papers.db"
     target.write_bytes(b"the old file")
     with pytest.raises(Exception, match="cannot write"), replace_database(target) as building:
-        building.write_bytes(b"SQLite format 3\0" + b"\xff" * 5_000)
+        building.path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5_000)
     assert target.read_bytes() == b"the old file"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -124,10 +125,33 @@ def test_damaged_file_replaces_nothing(tmp_path: Path) -> None:
 def test_broken_reference_replaces_nothing(tmp_path: Path) -> None:
     target = tmp_path / "papers.db"
     with pytest.raises(Exception, match="damaged"), replace_database(target) as building:
-        connection = sqlite3.connect(building)
+        connection = sqlite3.connect(building.path)
         connection.executescript(
             "create table a(id integer primary key); create table b(a references a);"
             "insert into b values (7)"
         )
         connection.close()
     assert not target.exists()
+
+
+def test_an_index_of_other_rows_replaces_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "papers.db"
+    with pytest.raises(Exception, match="damaged"), replace_database(target) as building:
+        connection = sqlite3.connect(building.path)
+        connection.executescript(
+            "create table a(x); create table b(x); create index of_a on a(x);"
+            "create index of_b on b(x); insert into a values (1), (2); insert into b values (3);"
+            "pragma writable_schema = on;"
+            "update sqlite_master set rootpage = 9 - rootpage where type = 'index'"
+        )
+        connection.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_new_file_is_known_by_its_hash(tmp_path: Path) -> None:
+    with replace_database(tmp_path / "papers.db") as building:
+        connection = sqlite3.connect(building.path)
+        connection.executescript("create table a(x); insert into a values (1)")
+        connection.close()
+    content = (tmp_path / "papers.db").read_bytes()
+    assert building.sha256 == hashlib.sha256(content).hexdigest()

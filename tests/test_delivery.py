@@ -20,7 +20,7 @@ from datasette.utils.asgi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailypapers.database import write_inspect_data
+from dailypapers.finishing import write_inspect_data
 from dailypapers.publishing.addresses import check_host, make_canonical, read_site_url, strip_base
 from dailypapers.publishing.caching import Visit, hash_files, make_tag, mark_answer
 from dailypapers.publishing.crawlers import ALLOWED, CHUNK, DISALLOWED

@@ -121,7 +121,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for statement in STORED_COUNTS:
         db.execute(statement)
     db.conn.commit()
-    index_text(db)
+    index_text(db, db.execute("select number, title, abstract from papers"))
+    db.conn.commit()
     db.close()
     return path
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from dailypapers.database import write_inspect_data
+from dailypapers.finishing import write_inspect_data
 from dailypapers.publishing import wording
 from dailypapers.publishing.article import describe_paper
 from dailypapers.results import MAX_PAGE

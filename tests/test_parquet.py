@@ -24,7 +24,7 @@ from pyarrow import parquet
 
 import build as build_script
 from dailypapers import parquet as parquet_files
-from dailypapers.database import write_inspect_data
+from dailypapers.finishing import write_inspect_data
 from dailypapers.parquet import (
     LEFT_OUT,
     find_parquet_folder,

@@ -23,8 +23,8 @@ import pytest
 import yaml
 from datasette.app import Datasette
 
-from dailypapers.database import write_inspect_data
 from dailypapers.files import replace_file
+from dailypapers.finishing import write_inspect_data
 from dailypapers.publishing import opened, switching
 
 from .conftest import PROJECT, skip_without

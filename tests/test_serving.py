@@ -31,7 +31,7 @@ import httpx
 import pytest
 import yaml
 
-from dailypapers.database import write_inspect_data
+from dailypapers.finishing import write_inspect_data
 
 from .conftest import PROJECT, skip_without
 from .processes import find_port, find_ports, list_children, wait_until

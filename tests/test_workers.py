@@ -37,8 +37,9 @@ def write_pages(folder: Path) -> list[Path]:
 
 def build(pages: list[Path], target: Path) -> None:
     vocabulary = load_vocabulary(PROJECT / "vocabulary.yml")
-    with read_files(pages, None, Tagger(vocabulary), target.parent) as staged:
-        write_database(target, Catalogue(staged), vocabulary)
+    tagger = Tagger(vocabulary)
+    with read_files(pages, None, tagger, target.parent) as staged:
+        write_database(target, Catalogue(staged, tagger), vocabulary)
 
 
 def test_many_processes_write_what_one_does(

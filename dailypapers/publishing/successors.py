@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from datasette.app import Datasette
 from datasette.utils.sqlite import sqlite3
 
-from ..database import read_inspect_data
+from ..finishing import read_inspect_data
 from .downloads import is_trusted
 from .opened import Identity, close_files, find_identity, list_opened, open_connections
 
