@@ -28,6 +28,9 @@ from dailypapers.readable import make_readable
         ("``soft'' -- dash", "“soft” – dash"),
         ("  blanks \t and\u00a0more  ", "blanks and more"),
         ("no LaTeX: 50% of a_b & c", "no LaTeX: 50% of a_b & c"),
+        (r"plain words, \textbf word and \frac a b more", "plain words, word and a/b more"),
+        (r"a root \sqrt{of one and two} and more", "a root √(of one and two) and more"),
+        (r"before \begin{x} all the rest\end{x} after", "before all the rest after"),
         ("", ""),
     ],
 )
