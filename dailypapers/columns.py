@@ -9,6 +9,7 @@ it, Datasette's own statements give the same answers.
 import io
 import json
 import sqlite3
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,8 @@ def read_columns(connection: sqlite3.Connection) -> Columns | None:
     if not cursor.execute("select 1 from sqlite_master where name = 'paper_arrays'").fetchone():
         return None
     arrays, meanings = {}, {}
-    for name, array, meaning in cursor.execute("select name, array, meanings from paper_arrays"):
-        arrays[name] = np.load(io.BytesIO(array), allow_pickle=False)
+    for name, packed, meaning in cursor.execute("select name, array, meanings from paper_arrays"):
+        arrays[name] = np.load(io.BytesIO(packed), allow_pickle=False)
         meanings[name] = json.loads(meaning)
     if arrays.keys() != {*NUMBERS, *TEXTS, *ORDERED, "tags"}:
         return None
@@ -89,9 +90,9 @@ def _count_papers(connection: sqlite3.Connection) -> int:
     return int(papers)
 
 
-def _save(connection: sqlite3.Connection, name: str, array: Array, meanings: list[Any]) -> None:
+def _save(connection: sqlite3.Connection, name: str, codes: Array, meanings: list[Any]) -> None:
     file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
+    np.save(file, codes, allow_pickle=False)
     sql = "insert into paper_arrays (name, array, meanings) values (?, ?, ?)"
     connection.execute(sql, [name, file.getvalue(), json.dumps(meanings)])
 
@@ -115,21 +116,26 @@ def _read_column(
 
 
 def _read_tags(connection: sqlite3.Connection, papers: int) -> tuple[Array, list[str]]:
-    """The bits of each tag, in lines of whole 64-bit words, and the slugs."""
+    """The bits of each tag, in lines of whole 64-bit words, and the slugs. From the column `tags`:
+    in `paper_tags` each row would have to be looked up by its paper's id."""
     slugs = [slug for (slug,) in connection.execute("select id from tags order by id")]
-    indexes = {slug: index for index, slug in enumerate(slugs)}
-    sql = """
-        select papers.rowid, paper_tags.tag from papers
-        cross join paper_tags on paper_tags.paper = papers.id
-        order by papers.id
-    """
-    pairs = np.fromiter(
-        ((row, indexes[tag]) for row, tag in connection.execute(sql)),
-        np.dtype([("row", np.uint32), ("tag", np.uint32)]),
-    )
+    codes, rows = _list_tags(connection, {slug: code for code, slug in enumerate(slugs)})
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(slugs) + 1))
     bits = np.zeros((len(slugs), -(-papers // 64) * 8), np.uint8)
-    for index in range(len(slugs)):
+    for code in range(len(slugs)):
         carrying = np.zeros(bits.shape[1] * 8, np.bool_)
-        carrying[pairs["row"][pairs["tag"] == index] - 1] = True
-        bits[index] = np.packbits(carrying)
+        carrying[rows[order[ends[code] : ends[code + 1]]]] = True
+        bits[code] = np.packbits(carrying)
     return bits, slugs
+
+
+def _list_tags(connection: sqlite3.Connection, codes: Mapping[str, int]) -> tuple[Array, Array]:
+    """The code of each tag of each paper in turn, and the paper's place."""
+    carried, counts = array("I"), array("I")
+    for (slugs,) in connection.execute("select tags from papers order by rowid"):
+        before = len(carried)
+        carried.extend(map(codes.__getitem__, json.loads(slugs)))
+        counts.append(len(carried) - before)
+    rows = np.repeat(np.arange(len(counts), dtype=np.uint32), np.frombuffer(counts, np.uint32))
+    return np.frombuffer(carried, np.uint32), rows
