@@ -15,7 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from .catalogue import Catalogue
-from .columns import write_columns
+from .columns import count_tags, write_columns
 from .files import lock_folder, replace_file
 from .finishing import check_database
 from .listing import Severity
@@ -123,6 +123,7 @@ def write_database(
         with db.atomic():
             _store_counts(db)
             write_columns(db.conn)
+            count_tags(db.conn)
         db.analyze()
 
 

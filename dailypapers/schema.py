@@ -195,6 +195,20 @@ TABLES: Mapping[str, Table] = {
         required=("papers",),
         without_rowid=True,
     ),
+    "tag_months": Table(
+        {"tag": str, "month": str, "papers": int},
+        key=("tag", "month"),
+        required=("papers",),
+        references=(("tag", "tags", "id"),),
+        without_rowid=True,
+    ),
+    "tags_together": Table(
+        {"tag": str, "other": str, "papers": int},
+        key=("tag", "other"),
+        required=("papers",),
+        references=(("tag", "tags", "id"), ("other", "tags", "id")),
+        without_rowid=True,
+    ),
     "paper_arrays": Table(
         {"name": str, "array": bytes, "meanings": str},
         key=("name",),
