@@ -6,25 +6,24 @@ synonym less than the word itself nor count it as the same word. docs/search.md 
 part of this brought.
 """
 
+import heapq
+import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
 import Stemmer
 import yaml
 
-from .search import (
-    NAME_CONDITIONS,
-    TAGGED,
-    TAGGED_EACH,
-    Filter,
-    Query,
-    quote_phrase,
-    split_words,
-)
+from .columns import Array, Mask
+from .filtering import find_passing
+from .search import STOP_WORDS, Phrase, Query, quote_phrase, split_words
 
 CANDIDATES = 100
 """Papers that each of the two questions to FTS5 may bring."""
@@ -37,12 +36,19 @@ MAX_POSTINGS = 50_000
 """Papers that one question to FTS5 may go through, about 0.1 s: commoner words are left out of it,
 and where even the rarest word is commoner, the newest papers that hold it are candidates."""
 
-MAX_FILTERED = 5_000
-"""Of the papers that pass the filters, so many of the newest are looked at for a common word."""
+MAX_SPAN = 100_000
+"""Of the papers that pass the filters, those are looked at for a common word whose numbers are not
+so far below the newest one's, as FTS5 goes through a stretch in 0.4 µs a paper …"""
 
-FREQUENT = 30_000
-"""Papers of a tag from which on looking all of them up takes longer than asking one paper after
-the other until there are enough."""
+MAX_FILTERED = 2_000
+"""… or, where that would be fewer, the newest so many one by one, at some 30 µs each."""
+
+_BATCH = 250
+"""Papers that are looked up at a time."""
+
+_OPEN = '" *'
+"""What stands behind the open phrases of an FTS5 expression, and nowhere else in it: to look them
+up, FTS5 merges all words that begin so, each time."""
 
 _PREFIXES = [
     "anti", "auto", "bi", "co", "cross", "down", "fine", "hyper", "inter", "meta", "micro", "mid",
@@ -162,57 +168,86 @@ class Index:
         row = self._connection.execute(sql, parameters).fetchone()
         return row[0] if row else None
 
+    def count_phrases(self, phrases: Iterable[Phrase]) -> int:
+        """What looking for phrases costs; words that everything holds count where there are no
+        others."""
+        return sum(self._count_phrase(phrase) for phrase in phrases)
+
+    def _count_phrase(self, phrase: Phrase) -> int:
+        words = list(phrase.words)
+        begun = 0
+        if phrase.is_open:
+            begin = words.pop()
+            sql = "select sum(papers) from words where word >= ? and word < ?"
+            begun = self._first(sql, begin, begin + "\U0010ffff") or 0
+        telling = [word for word in words if word not in STOP_WORDS]
+        return begun + self.count_postings(map(stem_word, telling or words))
+
     def match(
-        self, expression: str, filters: Sequence[Filter], limit: int, cost: int = 0
+        self, expression: str, passing: Mask | None, limit: int, cost: int = 0
     ) -> dict[int, float]:
         """The `limit` best papers by bm25 that match and pass, with their score.
 
         `cost` is how many papers FTS5 would go through, once to match and once to weigh; above
         MAX_POSTINGS it is the `limit` newest, all with the score 0.
         """
-        filters = self.quicken(filters)
+        if passing is not None and not passing.any():
+            return {}
         if cost > MAX_POSTINGS:
-            return self._match_newest(expression, filters, limit)
-        conditions = "".join(f" and {condition.sql}" for condition in filters)
-        join = " join papers on papers.number = papers_fts.rowid" if filters else ""
-        sql = (
-            f"select papers_fts.rowid, -rank from papers_fts{join}"  # noqa: S608
-            f" where papers_fts match ?{conditions} order by rank limit ?"
-        )
-        parameters = [expression, *_list_parameters(filters), limit]
-        return dict(self._connection.execute(sql, parameters).fetchall())
+            return dict.fromkeys(self._match_newest(expression, passing, limit), 0.0)
+        sql = "select rowid, -rank from papers_fts where papers_fts match ?"
+        if passing is None:
+            rows = self._connection.execute(f"{sql} order by rank limit ?", [expression, limit])
+            return dict(rows.fetchall())
+        rows = self._connection.execute(f"{sql} order by rowid", [expression])
+        return dict(heapq.nlargest(limit, (r for r in rows if passing[r[0] - 1]), itemgetter(1)))
 
-    def _match_newest(
-        self, expression: str, filters: Sequence[Filter], limit: int
-    ) -> dict[int, float]:
-        within = ""
-        if filters:
-            conditions = " and ".join(condition.sql for condition in filters)
-            within = (
-                f" and rowid in (select number from papers where {conditions}"  # noqa: S608
-                f" order by number desc limit {MAX_FILTERED})"
-            )
-        sql = (
-            f"select rowid, 0.0 from papers_fts where papers_fts match ?{within}"  # noqa: S608
-            " order by rowid desc limit ?"
-        )
-        parameters = [expression, *_list_parameters(filters), limit]
-        return dict(self._connection.execute(sql, parameters).fetchall())
+    def _match_newest(self, expression: str, passing: Mask | None, limit: int) -> list[int]:
+        """Of the papers that pass, only so many of the newest are looked at as are quick."""
+        if passing is None:
+            found = self._go_through(expression, 1, self.count_papers())
+            return list(islice(found, limit))
+        numbers = np.flatnonzero(passing)[::-1] + 1
+        last = int(numbers[0])
+        first = last - MAX_SPAN + 1
+        if np.count_nonzero(numbers >= first) > MAX_FILTERED or _OPEN in expression:
+            found = (n for n in self._go_through(expression, first, last) if passing[n - 1])
+        else:
+            found = self._look_up(expression, numbers[:MAX_FILTERED])
+        return list(islice(found, limit))
 
-    def quicken(self, filters: Sequence[Filter]) -> list[Filter]:
-        """The same filters; those by a frequent tag look at one paper after the other."""
-        return [
-            replace(one, sql=one.sql.replace(TAGGED, TAGGED_EACH))
-            if self._is_frequent(one)
-            else one
-            for one in filters
-        ]
+    def find_holders(self, expression: str, numbers: Sequence[int]) -> set[int]:
+        """Those of some papers that match."""
+        if not numbers:
+            return set()
+        first, last = min(numbers), max(numbers)
+        if last - first < MAX_SPAN or _OPEN in expression:
+            return set(self._go_through(expression, first, last))
+        return set(self._look_up(expression, np.array(numbers)))
 
-    def _is_frequent(self, condition: Filter) -> bool:
-        if TAGGED not in condition.sql:
-            return False
-        sql = f"select sum(papers) from tags where {NAME_CONDITIONS['tag']}"  # noqa: S608
-        return (self._first(sql, *map(str, condition.parameters)) or 0) >= FREQUENT
+    def find_all_holders(self, expression: str) -> list[int]:
+        """All papers that match."""
+        return list(self._go_through(expression, 1, self.count_papers()))
+
+    def _go_through(self, expression: str, first: int, last: int) -> Iterator[int]:
+        """The matching papers from one number to another, the newest first."""
+        sql = """
+            select rowid from papers_fts where papers_fts match ? and rowid between ? and ?
+            order by rowid desc
+        """
+        return map(itemgetter(0), self._connection.execute(sql, [expression, first, last]))
+
+    def _look_up(self, expression: str, numbers: Array) -> Iterator[int]:
+        """The matching ones of some papers, in their order; some at a time, as few may do."""
+        sql = """
+            select rowid from papers_fts where papers_fts match ?
+            and rowid in (select value from json_each(?))
+        """
+        for start in range(0, len(numbers), _BATCH):
+            asked = numbers[start : start + _BATCH].tolist()
+            rows = self._connection.execute(sql, [expression, json.dumps(asked)]).fetchall()
+            found = {number for (number,) in rows}
+            yield from (number for number in asked if number in found)
 
     def read_texts(self, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
         """Titles and abstracts of papers, by number."""
@@ -224,10 +259,6 @@ class Index:
         }
 
 
-def _list_parameters(filters: Sequence[Filter]) -> list[str | int]:
-    return [value for condition in filters for value in condition.parameters]
-
-
 def rank_papers(connection: sqlite3.Connection, query: Query, synonyms: Synonyms) -> list[Hit]:
     """The papers that match the words of a query and pass its filters, best first.
 
@@ -235,15 +266,16 @@ def rank_papers(connection: sqlite3.Connection, query: Query, synonyms: Synonyms
     interrupts it.
     """
     index = Index(connection)
+    passing = find_passing(connection, query.filters) if query.filters else None
     units = make_units(query.scored_words, synonyms)
     found: dict[int, float] = {}
     for phrases in _list_phrases(index, query, units):
         affordable, cost = _choose_affordable(index, phrases)
         expression = _write_expression(query, affordable)
         if expression:
-            if query.required_words:
-                cost = index.count_postings(map(stem_word, query.required_words))
-            found = index.match(expression, query.filters, CANDIDATES, cost) | found
+            if query.required:
+                cost = index.count_phrases(query.required_phrases)
+            found = index.match(expression, passing, CANDIDATES, cost) | found
     if not units:  # only open words: bm25 is all there is
         return [Hit(number, score, frozenset()) for number, score in found.items()]
     return _score_papers(index, units, found)

@@ -5,8 +5,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from rapidfuzz.distance import OSA
 
+from .filtering import find_passing, list_first
 from .ranking import (
     CANDIDATES,
     MAX_POSTINGS,
@@ -39,8 +41,17 @@ SORTS = {
 """Orders besides relevance, greatest first."""
 
 MAX_SORTED = 2_000
-"""Papers that are put into another order than relevance: the best so many. Also, how far papers
-that pass filters are counted."""
+"""Papers that are put into another order than relevance: the best so many."""
+
+MAX_EXCLUDED = 200_000
+"""Papers up to which all those are looked up, in 0.1 s, that hold what must not occur …"""
+
+MAX_LISTED = 3_000
+"""… and where nothing else is asked for and it is commoner, the first papers that are looked at."""
+
+SPELLED_COST = 50
+"""To see how a word is spelled, any papers that hold it will do by so much sooner than for a
+search: one text may ask for up to 96 words."""
 
 MAX_CHECKED = 12
 """Words whose spelling is looked at; each may go through thousands of words of the index."""
@@ -90,7 +101,7 @@ def find_papers(connection: sqlite3.Connection, search: Search, synonyms: Synony
     if query.is_text:
         found = _rank_and_sort(connection, query, search.sort, synonyms)
     else:
-        found = _list_and_count(connection, query, search.sort, last)
+        found = _list_papers(connection, query, search.sort, last)
     hits = found.hits[last - PAGE_SIZE : last]
     texts = Index(connection).read_texts(hit.number for hit in hits)
     return [
@@ -157,7 +168,10 @@ def _match_all_words(connection: sqlite3.Connection, query: Query) -> list[Hit]:
     words = (quote_phrase([word]) for word in query.words)
     expression = query.exclude_from(" AND ".join([*words, *query.required]))
     stems = tuple(stem_word(word) for word in query.scored_words)
-    found = index.match(expression, query.filters, MAX_SORTED, index.count_postings(stems))
+    cost = index.count_postings(map(stem_word, query.words))
+    cost += index.count_phrases(query.required_phrases)
+    passing = find_passing(connection, query.filters) if query.filters else None
+    found = index.match(expression, passing, MAX_SORTED, cost)
     return [Hit(number, score, frozenset(stems)) for number, score in found.items()]
 
 
@@ -171,29 +185,25 @@ def _sort_hits(connection: sqlite3.Connection, hits: Sequence[Hit], sort: str) -
     return [by_number[number] for (number,) in connection.execute(sql)]
 
 
-def _list_and_count(connection: sqlite3.Connection, query: Query, sort: str, last: int) -> _Found:
-    if not (query.filters or query.excluded):
-        count = Index(connection).count_papers()
-        return _Found(_list_papers(connection, query, sort, last), count, more=False)
-    most = max(last, MAX_SORTED)
-    hits = _list_papers(connection, query, sort, most)
-    return _Found(hits, len(hits), more=len(hits) == most)
-
-
-def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, limit: int) -> list[Hit]:
-    filters = Index(connection).quicken(query.filters)
+def _list_papers(connection: sqlite3.Connection, query: Query, sort: str, last: int) -> _Found:
+    """The papers that pass the filters and hold no excluded word; their number is exact where that
+    word is not too common."""
+    index, column = Index(connection), SORTS.get(sort, "published")
+    passing = find_passing(connection, query.filters)
+    excluded = " OR ".join(query.excluded)
+    if query.excluded and index.count_phrases(query.excluded_phrases) > MAX_EXCLUDED:
+        looked_at = list_first(connection, passing, column, MAX_LISTED)
+        holders = index.find_holders(excluded, looked_at)
+        numbers = [number for number in looked_at if number not in holders]
+        return _make_found(numbers, len(numbers), more=len(looked_at) == MAX_LISTED)
     if query.excluded:
-        expression = " OR ".join(query.excluded)
-        sql = "papers.number not in (select rowid from papers_fts where papers_fts match ?)"
-        filters.append(Filter(sql, (expression,)))
-    conditions = " and ".join(condition.sql for condition in filters) or "true"
-    sql = (
-        f"select number from papers where {conditions}"  # noqa: S608
-        f" order by {SORTS.get(sort, 'published')} desc, number limit ?"
-    )
-    parameters = [value for condition in filters for value in condition.parameters]
-    rows = connection.execute(sql, [*parameters, limit])
-    return [Hit(number, 0.0, frozenset()) for (number,) in rows]
+        passing[np.array(index.find_all_holders(excluded), np.int64) - 1] = False
+    numbers = list_first(connection, passing, column, last)
+    return _make_found(numbers, int(np.count_nonzero(passing)), more=False)
+
+
+def _make_found(numbers: Iterable[int], count: int, more: bool) -> _Found:
+    return _Found([Hit(number, 0.0, frozenset()) for number in numbers], count, more)
 
 
 def suggest_spelling(connection: sqlite3.Connection, typed: str, synonyms: Synonyms) -> str | None:
@@ -236,7 +246,9 @@ def _find_near_word(connection: sqlite3.Connection, index: Index, word: str) -> 
 
 def _spell_out(index: Index, stem: str, word: str) -> str:
     """The whole word for a stem that is nearest to what was typed, as papers spell it."""
-    texts = index.read_texts(index.match(quote_phrase([stem]), (), 20)).values()
+    cost = index.count_holders((stem,)) * SPELLED_COST
+    holders = index.match(quote_phrase([stem]), None, 20, cost)
+    texts = index.read_texts(holders).values()
     words = {other for title, abstract in texts for other in split_words(f"{title} {abstract}")}
     spelled = [other for other in words if stem_word(other) == stem]
     return min(spelled, key=lambda other: (OSA.distance(word, other), other), default=stem)

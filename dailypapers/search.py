@@ -45,12 +45,14 @@ _COMPARED = re.compile(
     r"(?P<operator>[<>]=?|=)?\s*(?P<number>\d{1,9})(?:\s*(?:-|–|\.\.)\s*(?P<last>\d{1,9}))?"
 )
 
-_NUMBER_FIELDS = {
+NUMBER_FIELDS = {
     "year": "year",
     "authors": "authors_count",
     "comments": "comments",
     "upvotes": "upvotes",
 }
+"""The fields that are compared with numbers, and their columns of papers."""
+
 _NAME_FIELDS = {"tag": "tag", "org": "organization", "organization": "organization"}
 
 NAME_CONDITIONS = {
@@ -60,18 +62,10 @@ NAME_CONDITIONS = {
 """Which tags and organizations a filter means, by slug or by name, whatever the case. The
 parameters are those of the filter."""
 
-TAGGED = f"""papers.id in (
+_TAGGED = f"""papers.id in (
     select paper from paper_tags join tags on tags.id = paper_tags.tag
     where {NAME_CONDITIONS["tag"]}
 )"""  # noqa: S608
-"""The filter by a tag; quick where few papers carry it."""
-
-TAGGED_EACH = f"""exists (
-    select 1 from paper_tags where paper_tags.paper = papers.id
-    and paper_tags.tag in (select id from tags where {NAME_CONDITIONS["tag"]})
-)"""  # noqa: S608
-"""The same, asked of one paper after the other; quick where so many carry it that one need not
-ask many."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +120,16 @@ class Query:
     def scored_words(self) -> tuple[str, ...]:
         """The words that tell how well a paper matches, each once, as typed."""
         return tuple(dict.fromkeys(self.words + self.required_words))
+
+    @property
+    def required_phrases(self) -> tuple[Phrase, ...]:
+        """The phrases that must occur."""
+        return tuple(phrase for phrase in self.phrases if not phrase.negated)
+
+    @property
+    def excluded_phrases(self) -> tuple[Phrase, ...]:
+        """The phrases that must not."""
+        return tuple(phrase for phrase in self.phrases if phrase.negated)
 
     @property
     def is_text(self) -> bool:
@@ -203,7 +207,7 @@ def quote_phrase(words: Iterable[str]) -> str:
 
 def make_filter(name: str, value: str, negated: bool = False) -> Filter | None:
     """The condition that a field and its value stand for; None where they are no filter."""
-    if name in _NUMBER_FIELDS:
+    if name in NUMBER_FIELDS:
         condition = _compare_number(name, value.strip())
     elif name in _NAME_FIELDS and value.strip():
         condition = _match_name(_NAME_FIELDS[name], value.strip())
@@ -218,7 +222,7 @@ def _compare_number(name: str, value: str) -> Filter | None:
     match = _COMPARED.fullmatch(value)
     if not match or (match["operator"] and match["last"]):
         return None
-    column, number = f"papers.{_NUMBER_FIELDS[name]}", int(match["number"])
+    column, number = f"papers.{NUMBER_FIELDS[name]}", int(match["number"])
     if match["last"]:
         first, last = sorted((number, int(match["last"])))
         return Filter(f"{column} between ? and ?", (first, last), name, "between", value)
@@ -228,7 +232,7 @@ def _compare_number(name: str, value: str) -> Filter | None:
 
 def _match_name(kind: str, value: str) -> Filter:
     if kind == "tag":
-        return Filter(TAGGED, (value.lower(), value), kind, "=", value)
+        return Filter(_TAGGED, (value.lower(), value), kind, "=", value)
     condition = NAME_CONDITIONS[kind]
     sql = f"papers.organization in (select id from organizations where {condition})"  # noqa: S608
     return Filter(sql, (value, value), kind, "=", value)

@@ -1,14 +1,18 @@
 """The query language case by case, ranking, and pages of results."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dailypapers.filtering import find_passing, list_first
 from dailypapers.ranking import load_synonyms, rank_papers, stem_text
 from dailypapers.results import SORTS, Search, find_papers, suggest_spelling
 from dailypapers.search import Query, make_filter, parse_query, quote_phrase
@@ -263,20 +267,107 @@ def test_common_words_do_not_make_the_query_score_everything(
     assert "training" not in typed
 
 
-@pytest.mark.parametrize("typed", ["model tag:reasoning", "tag:reasoning", "model -tag:reasoning"])
-@pytest.mark.parametrize("sort", ["", "newest"])
-def test_frequent_tags_find_what_others_find(
-    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, typed: str, sort: str
+FILTERS = [
+    "", "tag:reasoning", "-tag:reasoning", "tag:nothing", "-tag:nothing", 'tag:"Synthetic data"',
+    "tag:reasoning -tag:distillation", "org:NVIDIA", "-org:nvidia", "org:nobody", "year:2025",
+    "-year:2024", "year:2023-2024", "year:<2025", "year:9999", "authors:>5", "authors:<=5",
+    "-authors:>5", "comments:>=2", "comments:0", "-comments:0", "upvotes:>0", "-upvotes:>0",
+    "tag:reasoning year:2025 authors:>3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bare(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """The same database, without arrays."""
+    copy = shutil.copy(sample, tmp_path_factory.mktemp("bare") / "daily.db")
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("drop table paper_arrays")
+        yield connection
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_filters_in_arrays_and_in_sql_pass_the_same_papers(
+    db: sqlite3.Connection, bare: sqlite3.Connection, filters: str
 ) -> None:
+    query = parse_query(filters)
+    conditions = " and ".join(one.sql for one in query.filters) or "true"
+    sql = f"select number from papers where {conditions} order by number"
+    asked = db.execute(sql, [value for one in query.filters for value in one.parameters])
+    numbers = [number for (number,) in asked]
+    for connection in (db, bare):
+        passing = find_passing(connection, query.filters)
+        assert (np.flatnonzero(passing) + 1).tolist() == numbers
+        for column in SORTS.values():
+            ordered = sorted(numbers, key=lambda number: read_key(db, column, number))
+            for limit in (1, 7, 1_000):
+                assert list_first(connection, passing, column, limit) == ordered[:limit]
+
+
+@cache
+def read_key(db: sqlite3.Connection, column: str, number: int) -> tuple[bool, tuple[int, ...], int]:
+    """What sorts papers by a column, the greatest first and NULL last, then by number."""
+    sql = f"select {column} from papers where number = ?"
+    value = db.execute(sql, [number]).fetchone()[0]
+    return value is None, tuple(-int(part) for part in str(value or 0).split("-")), number
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+@pytest.mark.parametrize(
+    "words", ["model", '"language models"', "train*", "model -learning", "-model"]
+)
+@pytest.mark.parametrize(("span", "filtered"), [(10**9, 0), (50, 10**9), (50, 5)])
+def test_common_words_find_the_newest_papers_that_pass(
+    db: sqlite3.Connection, bare: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch,
+    filters: str, words: str, span: int, filtered: int,
+) -> None:  # fmt: skip
+    """Whether they are looked up one by one, or a stretch of the file is gone through."""
+    monkeypatch.setattr("dailypapers.ranking.MAX_POSTINGS", 0)
+    monkeypatch.setattr("dailypapers.results.MAX_EXCLUDED", 0)
+    monkeypatch.setattr("dailypapers.ranking.MAX_SPAN", span)
+    monkeypatch.setattr("dailypapers.ranking.MAX_FILTERED", filtered)
+    monkeypatch.setattr("dailypapers.ranking._BATCH", 3)
+    query = parse_query(f"{words} {filters}")
+    found = {hit.number for hit in rank_papers(db, query, {})} if query.is_text else set()
+    passing = [int(place) + 1 for place in np.flatnonzero(find_passing(db, query.filters))]
+    text = query.exclude_from(" AND ".join([*query.words, *query.required]))
+    if text:
+        holding = {number for (number,) in db.execute(
+            "select rowid from papers_fts where papers_fts match ?", [text])}  # fmt: skip
+        newest = [number for number in reversed(passing) if number in holding]
+        assert found == set(newest[: len(found)])
+        if not query.filters or span == 10**9 or (filtered == 10**9 and "*" not in words):
+            assert len(found) == min(len(newest), 100)
+    for sort in ("", "newest"):
+        results = [
+            find_papers(one, Search(f"{words} {filters}", sort=sort), {}) for one in (db, bare)
+        ]
+        assert results[0] == results[1]
+
+
+def test_papers_without_a_word_are_asked_for_at_once(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = find_papers(db, Search("-model"), {})
+    monkeypatch.setattr("dailypapers.ranking.MAX_SPAN", 1)
+    monkeypatch.setattr("dailypapers.ranking._BATCH", 1)
     asked: list[str] = []
-    found = []
-    for frequent in (10**9, 1):
-        monkeypatch.setattr("dailypapers.ranking.FREQUENT", frequent)
-        found.append(find_papers(db, Search(typed, sort=sort), {}))
-        db.set_trace_callback(asked.append)
+    db.set_trace_callback(asked.append)
+    again = find_papers(db, Search("-model"), {})
     db.set_trace_callback(None)
-    assert found[0] == found[1] != []
-    assert any("exists" in sql for sql in asked)
+    assert again == every
+    assert len([sql for sql in asked if "match" in sql]) == 1
+
+
+def test_papers_without_a_common_word_are_those_of_the_first(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = find_papers(db, Search("-model"), {})
+    monkeypatch.setattr("dailypapers.results.MAX_EXCLUDED", 0)
+    monkeypatch.setattr("dailypapers.results.MAX_LISTED", 30)
+    first = find_papers(db, Search("-model"), {})
+    assert [one.number for one in first] == [one.number for one in every][: len(first)]
+    assert (every[0].more, first[0].more) == (False, True)
+    assert first[0].found < 30 < every[0].found
 
 
 @settings(max_examples=300, deadline=None)

@@ -227,10 +227,13 @@ def test_more_may_be_found_than_are_counted(
     assert not find(db, "upcycling")[0].more
     monkeypatch.setattr(results, "MAX_POSTINGS", 1)
     assert find(db, "upcycling")[0].more
-    monkeypatch.setattr(results, "MAX_SORTED", 30)
-    first, third = find(db, "-upcycling"), find(db, "-upcycling", page=3)
-    assert (first[0].found, first[0].more) == (30, True)
-    assert (third[0].found, third[0].more) == (60, True)
+    without = find(db, "-upcycling")[0]
+    assert (without.found, without.more) == (434, False)
+    monkeypatch.setattr(results, "MAX_EXCLUDED", 1)
+    monkeypatch.setattr(results, "MAX_LISTED", 30)
+    first, second = find(db, "-upcycling"), find(db, "-upcycling", page=2)
+    assert {(one.found, one.more) for one in first + second} == {(30, True)}
+    assert [len(page) for page in (first, second, find(db, "-upcycling", page=3))] == [20, 10, 0]
     assert (find(db, "", page=3)[0].found, find(db, "")[0].more) == (436, False)
 
 
