@@ -16,6 +16,7 @@ from pathlib import Path
 from corpus import make_papers
 from sqlite_utils import Database
 
+from dailypapers.columns import write_columns
 from dailypapers.database import create_indexes, create_tables, index_text
 from dailypapers.ranking import load_synonyms
 from dailypapers.results import Search, find_papers
@@ -48,6 +49,7 @@ def build_database(count: int) -> Path:
         )
     create_indexes(db)
     index_text(db, db.execute("select number, title, abstract from papers"))
+    write_columns(db.conn)
     db.conn.commit()
     db.analyze()
     db.close()
