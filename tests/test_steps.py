@@ -1,6 +1,7 @@
 """What a link leads to takes no longer where there are more papers: SQLite's steps are counted, of
 two databases, where the limits of queries are as much smaller as these are."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +62,7 @@ def make_database(path: Path, papers: int) -> sqlite3.Connection:
     for number in range(1, papers + 1):
         save_paper(save, number, papers)
     create_indexes(db)
-    index_text(db)
+    index_text(db, db.execute("select number, title, abstract from papers"))
     for statement in STORED_COUNTS:
         db.execute(statement)
     write_columns(db.conn)
@@ -74,17 +75,17 @@ def make_database(path: Path, papers: int) -> sqlite3.Connection:
 def save_paper(save: Callable[..., Any], number: int, papers: int) -> None:
     """With tags, a link and an entry; years follow each other as numbers do."""
     key, year = f"p{number:06}", 2020 + 5 * (number - 1) // papers
+    tags = ["every"] + ["many"] * (number % 2) + ["old"] * (number <= papers / 10)
     save(
         "insert into papers (id, number, title, abstract, published, year, authors_count,"
         " organization, comments, tags, listed, first_listed)"
-        " values (?, ?, 'Title', 'A common model', ?, ?, ?, ?, ?, '[]', ?, '2025-01-01')",
+        " values (?, ?, 'Title', 'A common model', ?, ?, ?, ?, ?, ?, ?, '2025-01-01')",
         [(key, number, f"{year}-03-{number % 28 + 1:02}", year, number % 7 + 1,
-          "large" if number % 2 else None, number % 11, number % 3 + 1)],
+          "large" if number % 2 else None, number % 11, json.dumps(tags), number % 3 + 1)],
     )  # fmt: skip
-    tags = {"every": True, "many": number % 2, "old": number <= papers / 10}
     save(
         "insert into paper_tags values (?, ?, ?, 'vocabulary')",
-        [(key, tag, f"title: x{number % 50}") for tag, is_carried in tags.items() if is_carried],
+        [(key, tag, f"title: x{number % 50}") for tag in tags],
     )
     save("insert into links values (?, 'https://x.example', 'code')", [(key,)])
     save(
