@@ -7,10 +7,8 @@ from the real thing.
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
 
 from pylatexenc.latex2text import (
     LatexNodes2Text,
@@ -33,18 +31,18 @@ _BRACED = "|".join([*_PLAIN, "sqrt", "frac", "hat", "bar", "tilde", "text"])
 _ADDRESS = re.compile(r"((?:https?://|github\.com/)[^\s{}]++)\{([^{}]++)\}")
 _ADDRESS_BEGINS = ("http://", "https://", "github.com/")
 
-# What a page's half-LaTeX means in LaTeX, in the order it is applied.
+# What a page's half-LaTeX means in LaTeX, in the order it is applied, where any of the signs occur.
 _REPAIRS = [
     # "mathcal{O}": the command lost its backslash, but not its braces
-    (re.compile(rf"(?<![\\A-Za-z])(?={_BRACED})([a-z]+\{{)"), r"\\\1"),
+    ("{", re.compile(rf"(?<![\\A-Za-z])(?={_BRACED})([a-z]+\{{)"), r"\\\1"),
     # "an object\'s": an escaped apostrophe, not an acute accent
-    (re.compile(r"\\'(?=s\b)"), "'"),
+    ("\\", re.compile(r"\\'(?=s\b)"), "'"),
     # "valued at \1 million": a dollar sign was lost behind its backslash
-    (re.compile(r"\\(?=\d)"), r"\\$"),
+    ("\\", re.compile(r"\\(?=\d)"), r"\\$"),
     # signs that LaTeX would act on, meant as themselves
-    (re.compile(r"(?<!\\)([%$&])"), r"\\\1"),
+    ("%$&", re.compile(r"(?<!\\)([%$&])"), r"\\\1"),
     # "a ~2% drop" says about; in "RTX~5090" the tilde is a blank, as in LaTeX
-    (re.compile(r"(?<!\S)~|~(?!\S)"), r"\\textasciitilde{}"),
+    ("~", re.compile(r"(?<!\S)~|~(?!\S)"), r"\\textasciitilde{}"),
 ]
 _MATH_WORDS = [
     ("times", re.compile(r"(?<=\d)times\b"), "×"),  # "a 2.3times speedup", from 2.3\times
@@ -54,14 +52,22 @@ _MATH = re.compile(r"\$([^$]{1,200}?)\$")
 _LOOKS_MATHEMATICAL = re.compile(r"[\\^_{}=]")
 
 _ACTIVE = re.compile(r"[\\{}~&`]|--|''")
+_SIGNS = {
+    "---": "—", "--": "–", "``": "“", "''": "”", "~": " ",
+    r"\%": "%", r"\$": "$", r"\&": "&", r"\_": "_", r"\#": "#",
+}  # fmt: skip
+_SIGN = re.compile("|".join(map(re.escape, _SIGNS)))
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _DEPTHS = {"{": 1, "}": -1}
-_PIECE = re.compile(r"\s*\S+|\s+")
+_PIECE = re.compile(" ?[^ ]+")
 _ANYWHERE = re.compile(r"\\(?:[(\[]|begin|verb)")
 """What may act on all that follows."""
 
 _ARGUMENTS = 2
 """Words that a command may be for without braces, as in "\\frac a b"."""
+
+_MAX_RUNS = 50
+"""Of a text that are converted by themselves; what follows them is converted as a whole."""
 
 # Control characters, and those that turn round the direction of what follows them.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -102,38 +108,54 @@ def _is_seen(text: str) -> bool:
 
 def _convert_latex(text: str) -> str:
     latex = _MATH.sub(_drop_math_dollars, text)
-    latex = _ADDRESS.sub(_part_address, latex)
-    for pattern, repaired in _REPAIRS:
-        latex = pattern.sub(repaired, latex)
-    convert = _converter().latex_to_text
+    if "{" in latex:
+        latex = _ADDRESS.sub(_part_address, latex)
+    for signs, pattern, repaired in _REPAIRS:
+        if any(map(latex.__contains__, signs)):
+            latex = pattern.sub(repaired, latex)
     try:
-        return "".join(convert(run) if is_latex else run for is_latex, run in _split_latex(latex))
+        return "".join(_convert_runs(" ".join(latex.split())))
     except Exception:  # KeyError, IndexError, RecursionError, …: it is no LaTeX after all
         return text
 
 
-def _split_latex(latex: str) -> Iterator[tuple[bool, str]]:
-    """Runs of words on which LaTeX acts, and the runs between, with False. Converting takes 5 µs a
-    character, and most of an abstract is plain."""
-    if _ANYWHERE.search(latex):
-        yield True, latex
-        return
-    pieces = _PIECE.findall(latex)
-    for is_latex, run in groupby(zip(_mark_latex(pieces), pieces, strict=True), itemgetter(0)):
-        yield is_latex, "".join(piece for _, piece in run)
+def _convert_runs(latex: str) -> Iterator[str]:
+    """The words on which LaTeX acts as text, and the others as they are: most of an abstract is
+    plain, and converting it takes 5 µs a character."""
+    end = 0
+    runs_left = 0 if _ANYWHERE.search(latex) else _MAX_RUNS
+    while active := _ACTIVE.search(latex, end):
+        start = max(latex.rfind(" ", end, active.start()), end)
+        yield latex[end:start]
+        end = _find_end(latex, start) if runs_left > 0 else len(latex)
+        yield _convert_run(latex[start:end])
+        runs_left -= 1
+    yield latex[end:]
 
 
-def _mark_latex(pieces: Iterable[str]) -> Iterator[bool]:
-    """Of each word whether LaTeX acts on it: for its own signs, as part of a group in braces, or
-    because it may be what the command before it is for."""
+def _find_end(latex: str, start: int) -> int:
+    """Where the words end on which LaTeX acts: for their own signs, as part of a group in braces,
+    or because they may be what the command before them is for."""
     depth = arguments = 0
-    for piece in pieces:
-        is_latex = bool(_ACTIVE.search(piece))
-        yield is_latex or depth > 0 or arguments > 0
-        arguments = _ARGUMENTS if "\\" in piece else max(arguments - 1, 0)
-        if is_latex:
-            for brace in _BRACE.findall(piece):
-                depth = max(depth + _DEPTHS.get(brace, 0), 0)
+    for piece in _PIECE.finditer(latex, start):
+        word = piece[0]
+        is_active = _ACTIVE.search(word)
+        if not (is_active or depth or arguments):
+            return piece.start()
+        arguments = max(arguments - 1, 0)
+        for brace in _BRACE.findall(word):
+            depth = max(depth + _DEPTHS.get(brace, 0), 0)
+        if "\\" in _SIGN.sub("", word):
+            arguments = _ARGUMENTS
+    return len(latex)
+
+
+def _convert_run(run: str) -> str:
+    """Nine of ten runs hold nothing but signs, and each call of the converter takes 100 µs."""
+    if _ACTIVE.search(_SIGN.sub("", run)):
+        converted: str = _converter().latex_to_text(run)
+        return converted
+    return _SIGN.sub(lambda match: _SIGNS[match[0]], run)
 
 
 def _part_address(match: re.Match[str]) -> str:
