@@ -14,6 +14,7 @@ from dailypapers.captures import find_captures, name_capture
 from dailypapers.catalogue import Catalogue
 from dailypapers.command import is_watched, run_command, say, say_when_stopped, shorten_path
 from dailypapers.database import (
+    BESIDE,
     WriteError,
     explain_failure,
     hold_folder,
@@ -166,7 +167,7 @@ def _write(catalogue: Catalogue, target: Path, vocabulary: Vocabulary) -> None:
     inspect_file = PROJECT / "inspect-data.json"
     is_served = target.resolve().parent == PROJECT / "db"
     with hold_folder(target, say):
-        with replace_database(target) as building:
+        with replace_database(target, BESIDE) as building:
             write_database(building.path, catalogue, vocabulary, report)
             if is_served:
                 forget_inspect_data(target, inspect_file)

@@ -89,7 +89,7 @@ def read_tag_bits(connection: sqlite3.Connection, slug: str) -> Array:
 
 
 def write_columns(connection: sqlite3.Connection) -> None:
-    """Fill the table `paper_arrays` from the other tables and their indexes.
+    """Fill the table `paper_arrays` from the tables `papers` and `tags`.
 
     Papers must have been inserted in the order of their numbers, 1, 2, 3 …: raises ValueError
     where they were not, as SQLite's indexes name them by this order. Raises sqlite3.Error.
@@ -98,6 +98,10 @@ def write_columns(connection: sqlite3.Connection) -> None:
     for column in (*NUMBERS, *TEXTS, *ORDERED):
         _save(connection, column, *_read_column(connection, column, papers))
     _save(connection, "tags", *_read_tags(connection, papers))
+
+
+def guard_columns(connection: sqlite3.Connection) -> None:
+    """Let changes of papers or their tags empty the table `paper_arrays`. Raises sqlite3.Error."""
     for table in ("papers", "paper_tags"):
         for event in ("insert", "update", "delete"):
             # A copy may be changed: better no arrays than such that tell otherwise.

@@ -15,7 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from .catalogue import Catalogue
-from .columns import count_tags, write_columns
+from .columns import count_tags, guard_columns, write_columns
 from .files import lock_folder, replace_file
 from .finishing import check_database
 from .listing import Severity
@@ -33,7 +33,7 @@ _HASH_SIZE = 128 * 1024 * 1024
 MANY = 2_000
 """Papers from which on a second process pays."""
 
-BESIDE = ("entries", "words")
+BESIDE = ("entries", "words", "paper_arrays", "tag_months", "tags_together")
 """The tables that it writes, besides the text index."""
 
 _TEXT_TABLES = tuple(f"papers_fts_{part}" for part in ("data", "idx", "docsize", "config"))
@@ -71,8 +71,9 @@ def hold_folder(target: Path, notice: Report) -> Iterator[None]:
 
 
 @contextmanager
-def replace_database(target: Path) -> Iterator[Building]:
+def replace_database(target: Path, copied: Iterable[str] = ()) -> Iterator[Building]:
     """A path to build a new file at; when the block ends well, it replaces `target` in one step.
+    The tables in `copied` are looked at more closely: see `check_database`.
 
     Raises WriteError where the folder or the disk refuses. Whatever happens, even a
     kill, `target` is the old file or the new one, whole. A killed build leaves its unfinished
@@ -81,7 +82,7 @@ def replace_database(target: Path) -> Iterator[Building]:
     with explain_failure(target), replace_file(target, "building") as path:
         building = Building(path)
         yield building
-        building.sha256 = check_database(path)
+        building.sha256 = check_database(path, copied)
 
 
 @contextmanager
@@ -103,7 +104,8 @@ def write_database(
     is told each stage as it begins. Raises sqlite3.Error, as on a full disk, and WorkerError.
     """
     beside = path.with_name(f"{path.name}-beside")
-    with _do_beside(beside, catalogue) as wait, closing(_open_unfinished(path)) as db:
+    work = partial(_write_beside, beside, catalogue, vocabulary)
+    with _do_beside(beside, work, catalogue) as wait, closing(_open_unfinished(path)) as db:
         report("writing tables")
         with db.atomic():
             create_tables(db)
@@ -122,8 +124,7 @@ def write_database(
         _take_over(db, beside)
         with db.atomic():
             _store_counts(db)
-            write_columns(db.conn)
-            count_tags(db.conn)
+            guard_columns(db.conn)
         db.analyze()
 
 
@@ -139,10 +140,11 @@ def _open_unfinished(path: Path) -> Database:
 
 
 @contextmanager
-def _do_beside(beside: Path, catalogue: Catalogue) -> Iterator[Callable[[], None]]:
+def _do_beside(
+    beside: Path, work: Callable[[], None], catalogue: Catalogue
+) -> Iterator[Callable[[], None]]:
     """Begin to write the file beside; what the block is given waits until it is there."""
     beside.unlink(missing_ok=True)  # a killed build's
-    work = partial(_write_beside, beside, catalogue)
     try:
         if len(catalogue.papers) < MANY or count_processors() == 1:
             yield work
@@ -153,12 +155,24 @@ def _do_beside(beside: Path, catalogue: Catalogue) -> Iterator[Callable[[], None
         beside.unlink(missing_ok=True)
 
 
-def _write_beside(path: Path, catalogue: Catalogue) -> None:
+def _write_beside(path: Path, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
     with closing(_open_unfinished(path)) as db, db.atomic():
         create_tables(db)
         _save(db, "entries", catalogue.list_entry_rows())
         create_indexes(db, BESIDE)
         index_text(db, (row[1:4] for row in catalogue.list_paper_rows()))
+        _count_in_arrays(db, catalogue, vocabulary)
+
+
+def _count_in_arrays(db: Database, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
+    """The arrays, and the counts that come from them, of papers that stay behind: without their
+    abstracts and without a key, which would be looked up for each."""
+    for table in ("papers", "tags"):
+        db.execute(f"create temp table {table} ({', '.join(TABLES[table].columns)})")
+    _save(db, "papers", ((*row[:3], None, *row[4:]) for row in catalogue.list_paper_rows()))
+    _save(db, "tags", _list_tags(vocabulary))
+    write_columns(db.conn)
+    count_tags(db.conn)
 
 
 def _take_over(db: Database, beside: Path) -> None:
@@ -205,7 +219,11 @@ def _save_lookups(db: Database, catalogue: Catalogue, vocabulary: Vocabulary) ->
     counts = [count for (count,) in db.execute(stated)]
     _save(db, "authors_count", ((count, _label_authors(count), 0) for count in counts))
     _save(db, "organizations", ((key, name, 0) for key, name in catalogue.organizations.items()))
-    _save(db, "tags", ((t.slug, t.name, t.group, t.means, 0) for t in vocabulary.tags))
+    _save(db, "tags", _list_tags(vocabulary))
+
+
+def _list_tags(vocabulary: Vocabulary) -> Iterator[Row]:
+    return ((t.slug, t.name, t.group, t.means, 0) for t in vocabulary.tags)
 
 
 def _label_authors(count: int) -> str:

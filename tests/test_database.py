@@ -136,7 +136,7 @@ def test_broken_reference_replaces_nothing(tmp_path: Path) -> None:
 
 def test_an_index_of_other_rows_replaces_nothing(tmp_path: Path) -> None:
     target = tmp_path / "papers.db"
-    with pytest.raises(Exception, match="damaged"), replace_database(target) as building:
+    with pytest.raises(Exception, match="damaged"), replace_database(target, "ab") as building:
         connection = sqlite3.connect(building.path)
         connection.executescript(
             "create table a(x); create table b(x); create index of_a on a(x);"

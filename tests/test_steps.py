@@ -14,7 +14,7 @@ import pytest
 import yaml
 from sqlite_utils import Database
 
-from dailypapers.columns import count_tags, write_columns
+from dailypapers.columns import count_tags, guard_columns, write_columns
 from dailypapers.database import create_indexes, create_tables, index_text
 from dailypapers.results import Search, find_papers
 from dailypapers.schema import STORED_COUNTS
@@ -66,6 +66,7 @@ def make_database(path: Path, papers: int) -> sqlite3.Connection:
     for statement in STORED_COUNTS:
         db.execute(statement)
     write_columns(db.conn)
+    guard_columns(db.conn)
     count_tags(db.conn)
     db.analyze()
     db.conn.commit()
@@ -183,5 +184,6 @@ def test_tags_are_counted_as_sql_counts_them(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="arrays"):
             count_tags(connection)
         write_columns(connection)
+        guard_columns(connection)
         count_tags(connection)
     connection.close()
