@@ -165,7 +165,7 @@ def _save(connection: sqlite3.Connection, name: str, codes: Array, meanings: lis
 def _read_column(
     connection: sqlite3.Connection, column: str, papers: int
 ) -> tuple[Array, list[Any]]:
-    """The codes of all papers, and the values but NULL; both statements read the index alone."""
+    """The codes of all papers, and the values but NULL."""
     ordered = connection.execute(f"select rowid from papers order by {column}")  # noqa: S608
     order = np.fromiter((row for (row,) in ordered), np.int64, papers)
     sql = f"select {column}, count(*) from papers group by {column} order by {column}"  # noqa: S608

@@ -40,7 +40,8 @@ _TEXT_TABLES = tuple(f"papers_fts_{part}" for part in ("data", "idx", "docsize",
 """Those in which FTS5 keeps the text index."""
 
 _ROWS = 60
-"""Rows of a statement: all their values are parameters, of which old SQLites take 32,766."""
+"""Rows of a statement. All their values are parameters, of which any SQLite takes 999: sixteen
+columns, the most that a table has, make 960."""
 
 _BATCH = 2_000
 """Papers whose tags and links are written at a time."""
@@ -100,12 +101,12 @@ def write_database(
 ) -> None:
     """Write all tables, then what needs them whole: counts, indexes, text index, statistics.
 
-    Of many papers, another process makes the text index meanwhile, in a file beside it. `report`
-    is told each stage as it begins. Raises sqlite3.Error, as on a full disk, and WorkerError.
+    Of many papers, another process makes entries, text index and arrays meanwhile, in a file beside
+    it. `report` is told each stage as it begins. Raises sqlite3.Error, as on a full disk, and
+    WorkerError.
     """
     beside = path.with_name(f"{path.name}-beside")
-    work = partial(_write_beside, beside, catalogue, vocabulary)
-    with _do_beside(beside, work, catalogue) as wait, closing(_open_unfinished(path)) as db:
+    with _do_beside(beside, catalogue, vocabulary) as wait, closing(_open_unfinished(path)) as db:
         report("writing tables")
         with db.atomic():
             create_tables(db)
@@ -141,10 +142,11 @@ def _open_unfinished(path: Path) -> Database:
 
 @contextmanager
 def _do_beside(
-    beside: Path, work: Callable[[], None], catalogue: Catalogue
+    beside: Path, catalogue: Catalogue, vocabulary: Vocabulary
 ) -> Iterator[Callable[[], None]]:
     """Begin to write the file beside; what the block is given waits until it is there."""
     beside.unlink(missing_ok=True)  # a killed build's
+    work = partial(_write_beside, beside, catalogue, vocabulary)
     try:
         if len(catalogue.papers) < MANY or count_processors() == 1:
             yield work

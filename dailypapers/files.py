@@ -16,19 +16,16 @@ def _wait_silently() -> None:
 
 
 @contextmanager
-def replace_file(
-    target: Path, suffix: str, notice: Callable[[], None] = _wait_silently
-) -> Iterator[Path]:
+def replace_file(target: Path, suffix: str) -> Iterator[Path]:
     """A hidden path to write a new file at; when the block ends well, it replaces `target`.
 
     What a killed process leaves is gone after the next one. Writers into one folder wait for each
-    other, which `notice` is told of. Behind a symbolic link, the file is replaced and not the link.
-    Raises OSError.
+    other. Behind a symbolic link, the file is replaced and not the link. Raises OSError.
     """
     final = target.resolve()
     part = final.with_name(f".{final.name}.{suffix}")
     final.parent.mkdir(parents=True, exist_ok=True)
-    with lock_folder(final.parent, notice):
+    with lock_folder(final.parent):
         part.unlink(missing_ok=True)
         try:
             yield part
@@ -43,7 +40,7 @@ def replace_file(
 def lock_folder(folder: Path, notice: Callable[[], None] = _wait_silently) -> Iterator[None]:
     """Hold the folder's own lock, which the system lifts even when the process is killed.
 
-    Who holds it may ask for it again. Raises OSError.
+    Who has to wait for it calls `notice` first; who holds it may ask for it again. Raises OSError.
     """
     holder = (threading.get_ident(), folder.resolve())
     if holder in _held:

@@ -51,6 +51,7 @@ _MATH_WORDS = [
 _MATH = re.compile(r"\$([^$]{1,200}?)\$")
 _LOOKS_MATHEMATICAL = re.compile(r"[\\^_{}=]")
 
+# What LaTeX acts on, and of that what means the same everywhere.
 _ACTIVE = re.compile(r"[\\{}~&`]|--|''")
 _SIGNS = {
     "---": "—", "--": "–", "``": "“", "''": "”", "~": " ",
@@ -59,9 +60,8 @@ _SIGNS = {
 _SIGN = re.compile("|".join(map(re.escape, _SIGNS)))
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _DEPTHS = {"{": 1, "}": -1}
-_PIECE = re.compile(" ?[^ ]+")
-_ANYWHERE = re.compile(r"\\(?:[(\[]|begin|verb)")
-"""What may act on all that follows."""
+_WORD = re.compile(" ?[^ ]+")
+_FAR_REACHING = re.compile(r"\\(?:[(\[]|begin|verb)")
 
 _ARGUMENTS = 2
 """Words that a command may be for without braces, as in "\\frac a b"."""
@@ -95,8 +95,6 @@ def make_readable(printed: str) -> str:
 def make_title_readable(printed: str) -> str:
     """The title without LaTeX; as printed where nothing else is left of it, and never unseen."""
     title = make_readable(printed)
-    if title and title.isprintable():
-        return title
     if not _is_seen(title):
         title = " ".join(_UNSEEN.sub(" ", printed).split())
     return title if _is_seen(title) else "(a title that cannot be seen)"
@@ -123,7 +121,7 @@ def _convert_runs(latex: str) -> Iterator[str]:
     """The words on which LaTeX acts as text, and the others as they are: most of an abstract is
     plain, and converting it takes 5 µs a character."""
     end = 0
-    runs_left = 0 if _ANYWHERE.search(latex) else _MAX_RUNS
+    runs_left = 0 if _FAR_REACHING.search(latex) else _MAX_RUNS
     while active := _ACTIVE.search(latex, end):
         start = max(latex.rfind(" ", end, active.start()), end)
         yield latex[end:start]
@@ -137,11 +135,10 @@ def _find_end(latex: str, start: int) -> int:
     """Where the words end on which LaTeX acts: for their own signs, as part of a group in braces,
     or because they may be what the command before them is for."""
     depth = arguments = 0
-    for piece in _PIECE.finditer(latex, start):
-        word = piece[0]
-        is_active = _ACTIVE.search(word)
-        if not (is_active or depth or arguments):
-            return piece.start()
+    for match in _WORD.finditer(latex, start):
+        word = match[0]
+        if not (depth or arguments or _ACTIVE.search(word)):
+            return match.start()
         arguments = max(arguments - 1, 0)
         for brace in _BRACE.findall(word):
             depth = max(depth + _DEPTHS.get(brace, 0), 0)
@@ -151,7 +148,8 @@ def _find_end(latex: str, start: int) -> int:
 
 
 def _convert_run(run: str) -> str:
-    """Nine of ten runs hold nothing but signs, and each call of the converter takes 100 µs."""
+    """Most runs hold nothing but signs (233 of the API's 271), and a call of the converter takes
+    100 µs."""
     if _ACTIVE.search(_SIGN.sub("", run)):
         converted: str = _converter().latex_to_text(run)
         return converted

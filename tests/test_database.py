@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dailypapers.database import replace_database
+from dailypapers.database import _ROWS, replace_database
+from dailypapers.schema import TABLES
 
 
 @pytest.fixture
@@ -136,7 +137,10 @@ def test_broken_reference_replaces_nothing(tmp_path: Path) -> None:
 
 def test_an_index_of_other_rows_replaces_nothing(tmp_path: Path) -> None:
     target = tmp_path / "papers.db"
-    with pytest.raises(Exception, match="damaged"), replace_database(target, "ab") as building:
+    with (
+        pytest.raises(Exception, match="damaged"),
+        replace_database(target, ["a", "b"]) as building,
+    ):
         connection = sqlite3.connect(building.path)
         connection.executescript(
             "create table a(x); create table b(x); create index of_a on a(x);"
@@ -155,3 +159,7 @@ def test_the_new_file_is_known_by_its_hash(tmp_path: Path) -> None:
         connection.close()
     content = (tmp_path / "papers.db").read_bytes()
     assert building.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_statement_has_no_more_values_than_any_sqlite_takes() -> None:
+    assert max(len(table.columns) for table in TABLES.values()) * _ROWS <= 999

@@ -1,5 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dailypapers import readable as module
 from dailypapers.readable import make_readable
 
 
@@ -43,3 +46,23 @@ def test_latex_becomes_text(printed: str, readable: str) -> None:
 )
 def test_hostile_text_is_survived(hostile: str) -> None:
     assert isinstance(make_readable(hostile), str)
+
+
+PIECES = [*module._SIGNS, "word", "50", "a", ",", " ", "-"]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join))
+def test_signs_mean_what_the_parser_takes_them_for(text: str) -> None:
+    if not module._ACTIVE.search(module._SIGN.sub("", text)):
+        parsed = module._converter().latex_to_text(text)
+        assert module._convert_run(text).split() == parsed.split()
+
+
+RUNS = ["plain", "words of it", r"\emph{two words}", "{x}", r"\method", r"T\"ULU", "a--b", "``q''"]
+
+
+@given(st.lists(st.sampled_from(RUNS), min_size=1, max_size=150).map(" ".join))
+def test_words_are_converted_as_the_whole_text_would_be(text: str) -> None:
+    """However many there are: of a text with very many, the rest is converted as a whole."""
+    parsed = module._converter().latex_to_text(text)
+    assert "".join(module._convert_runs(text)).split() == parsed.split()
